@@ -1,4 +1,4 @@
-"""A flood of alerts: ten thousand payloads at the door within a minute, and what people hear of them."""
+"""A flood of alerts: ten thousand payloads at the endpoint within a minute, and what people hear of them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The door for commands through the real host process: Rocket.Chat's webhook at 50 requests a second, warm.
+"""Commands from chat through the real host process: Rocket.Chat's webhook at 50 requests a second, warm.
 
-Every request is a message of its own from one of many senders, which the door puts on Azurite's queue: its
+Every request is a message of its own from one of many senders, which the app puts on Azurite's queue: its
 dearest case. The queue's function is off, as it has its own instances on the platform.
 """
 
@@ -48,7 +48,7 @@ def run_site(directory: Path, token: str) -> Iterator[str]:
         environment = {
             "AzureWebJobsStorage": azurite.connection_string,
             "GROUNDCREW_POLICY": str(policy),
-            "GROUNDCREW_CHAT": "http://127.0.0.1:1",  # the door asks nothing of it
+            "GROUNDCREW_CHAT": "http://127.0.0.1:1",  # the endpoint asks nothing of it
             "GROUNDCREW_SIGNING_KEY": secrets.token_hex(32),  # seals what is on the queue
             "GROUNDCREW_ROCKETCHAT_TOKENS": token,
             "GROUNDCREW_ROCKETCHAT_USER": "crew",
@@ -60,7 +60,7 @@ def run_site(directory: Path, token: str) -> Iterator[str]:
 
 
 def make_request(token: str, number: int) -> bytes:
-    """A message that the door accepts, as it goes over the wire."""
+    """A message that the endpoint accepts, as it goes over the wire."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     payload = {
         "token": token, "bot": False, "trigger_word": "!ops", "channel_id": "GENERAL",

@@ -1,4 +1,4 @@
-"""From a merge to Helm: how long the webhook's door, the queue, the gates and the plan take.
+"""From a merge to Helm: how long the webhook's endpoint, the queue, the gates and the plan take.
 
 The real Helm lints and renders a chart like Rocket.Chat's; GitHub and the cluster are stand-ins on this
 machine, so what they take on the network is not in it. Two hundred earlier deploys are on record. The time

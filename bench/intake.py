@@ -1,6 +1,6 @@
-"""The webhook's door through the real host process.
+"""The webhook's endpoint through the real host process.
 
-Every request is a merge event of its own, signed, that the door accepts and puts on Azurite's queue: its
+Every request is a merge event of its own, signed, that the endpoint accepts and puts on Azurite's queue: its
 dearest case. Latency is measured at a steady 200 requests a second, whether or not answers are late; the
 rate with as many connections as the host serves at a time, none of which pauses.
 """
@@ -46,7 +46,7 @@ app.register_functions(bp)
 
 @contextlib.contextmanager
 def served(directory: Path, secret: str, settings: Mapping[str, str] | None = None) -> Iterator[HostProcess]:
-    """A host with the door, with those settings besides."""
+    """A host with the endpoint, with those settings besides."""
     app = directory / "app"
     app.mkdir()
     (app / "function_app.py").write_text(_APP.format(root=str(ROOT)))
@@ -121,7 +121,7 @@ class Connection:
         )
         told = await self._reader.readexactly(length)
         if not head.startswith(self._accepted):
-            raise SystemExit(f"the door did not accept: {head[:12]!r} {told!r}")
+            raise SystemExit(f"the endpoint did not accept: {head[:12]!r} {told!r}")
 
 
 async def _steady(port: int, requests: Sequence[bytes]) -> list[float]:

@@ -1,7 +1,7 @@
-"""A body of 99 MiB without a signature, sent to the webhook's door: what it costs the app, and for how long.
+"""A body of 99 MiB without a signature, sent to the webhook: what it costs the app, and for how long.
 
 Once as the Terraform sets it, where the platform (here the embedded host) refuses what is longer than 4 MiB
-before the app sees it; once without that setting, where the worker gets the body whole, and the door's own
+before the app sees it; once without that setting, where the worker gets the body whole, and the app's own
 limit answers. The memory is what the process's peak rises by; the worker is warm.
 """
 
@@ -29,13 +29,13 @@ def run() -> dict[str, dict[str, float]]:
 def _send_oversize(settings: dict[str, str], name: str) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as directory, served(Path(directory), "secret", settings) as host:
         url = f"{host.url}/api/github/webhook"
-        requests.post(url, data=b"{}", timeout=30)  # which loads what the door needs
+        requests.post(url, data=b"{}", timeout=30)  # which loads what the endpoint needs
         before, began = _peak_megabytes(host.pid), time.perf_counter()
         answer = requests.post(url, data=b"x" * _BODY_BYTES, timeout=60)
         seconds = time.perf_counter() - began
         rise = _peak_megabytes(host.pid) - before
     if answer.status_code < 400:
-        raise SystemExit(f"{ROOT.name}: the door accepted it: {answer.status_code}")
+        raise SystemExit(f"{ROOT.name}: the endpoint accepted it: {answer.status_code}")
     return {f"{name}_megabytes": rise, f"{name}_seconds": seconds, f"{name}_status": answer.status_code}
 
 

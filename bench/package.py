@@ -107,7 +107,7 @@ def list_calls(repository: str, sha: str, secret: str, take: Callable[[str], str
     yield FunctionCall("github_webhook", "http", "POST", "/api/github/webhook", "{}", _signed(secret, "{}"))
     yield FunctionCall("alerts", "http", "POST", "/api/alerts", make_payload(1).decode(), bearer)
     yield FunctionCall("send_notifications", "queue", body="{}")
-    # Unsigned: the doors of the chats share all that follows the signature with the door behind sign-in.
+    # Unsigned: what follows the signature is shared with the endpoint behind sign-in.
     yield FunctionCall("chatops", "http", "POST", "/api/chatops", "{}", _JSON)
     order = json.dumps({"command": "backups"})
     yield FunctionCall(

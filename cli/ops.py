@@ -20,15 +20,15 @@ def ops(words: tuple[str, ...], json_: bool) -> None:
     Policy's people and chat.rules decide: the room is `laptop`, the account is the one that runs this.
     """
     from shared.chatops.job import answer_request
-    from shared.chatops.model import ChatRequest, Door
+    from shared.chatops.model import ChatPlatform, ChatRequest
     from shared.wiring.chatops import chatops_deps
 
     account = current_account()
     text, now = " ".join(words), wiring.system_clock().now()
     # No delivery to repeat and no thread to answer in: the answer is printed.
-    # Through the same door as a chat, with its rights and approvals: otherwise the laptop would be the way
+    # By the same steps as from a chat, with its rights and approvals: otherwise the laptop would be the way
     # around them.
-    request = ChatRequest(Door.LAPTOP, secrets.token_hex(16), (account,), "laptop", text, now)
+    request = ChatRequest(ChatPlatform.LAPTOP, secrets.token_hex(16), (account,), "laptop", text, now)
     answer = answer_request(chatops_deps(), request)
     print_answer({"outcome": answer.outcome, "answer": answer.text}, json_=json_, text=answer.text)
     if answer.outcome in ("refused", "failed"):

@@ -10,7 +10,7 @@ bp = func.Blueprint()
 log = logging.getLogger(__name__)
 
 
-# Anonymous for the platform: Alertmanager cannot send a function key, so a bearer token is the door.
+# Anonymous for the platform: Alertmanager cannot send a function key, so the endpoint checks a bearer token.
 @bp.route(route="alerts", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
 async def alerts(req: func.HttpRequest) -> func.HttpResponse:
     """Verify a payload and store what it says; 202 once that is done."""

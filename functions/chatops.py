@@ -1,4 +1,4 @@
-"""Commands from chat: the doors, the queue behind them, and the answer for who is signed in."""
+"""Commands from chat: the endpoints, the queue behind them, and the answer for who is signed in."""
 
 import json
 import logging
@@ -10,7 +10,7 @@ import azure.functions as func
 from shared.kernel.errors import GroundcrewError
 
 if TYPE_CHECKING:
-    from shared.chatops.intake import ChatIntake, DoorAnswer
+    from shared.chatops.intake import ChatIntake, CommandAnswer
 
 bp = func.Blueprint()
 log = logging.getLogger(__name__)
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 _LAST_TRY = 5  # `maxDequeueCount` of host.json: the message is poison after it
 
 
-# Anonymous for the platform, since each door has its own proof; async, since it does nothing but wait.
+# Anonymous for the platform, since each endpoint has its own proof; async, since it does nothing but wait.
 @bp.route(route="chatops", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
 async def chatops(req: func.HttpRequest) -> func.HttpResponse:
     """Verify a command of Rocket.Chat, Slack or Teams and put it on the queue."""
@@ -27,7 +27,7 @@ async def chatops(req: func.HttpRequest) -> func.HttpResponse:
     return await _receive(req, receive_command)
 
 
-# Behind the platform's sign-in, apart from the door that is open to webhooks.
+# Behind the platform's sign-in, apart from the endpoint that is open to webhooks.
 @bp.route(route="chatops/signed-in", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
 async def chatops_signed_in(req: func.HttpRequest) -> func.HttpResponse:
     """The same for who is signed in: 202 and where the answer will be."""
@@ -37,10 +37,11 @@ async def chatops_signed_in(req: func.HttpRequest) -> func.HttpResponse:
 
 
 async def _receive(
-    req: func.HttpRequest, receive: "Callable[[ChatIntake, Mapping[str, str], bytes], Awaitable[DoorAnswer]]"
+    req: func.HttpRequest,
+    receive: "Callable[[ChatIntake, Mapping[str, str], bytes], Awaitable[CommandAnswer]]",
 ) -> func.HttpResponse:
-    """What a door answers; 503 with the reason where its settings are wrong."""
-    from shared.wiring.chat_doors import build_chat_intake
+    """What an endpoint answers; 503 with the reason where its settings are wrong."""
+    from shared.wiring.chat_platforms import build_chat_intake
 
     try:
         answer = await receive(build_chat_intake(), _lower(req.headers), req.get_body())

@@ -1,5 +1,4 @@
-"""Deploys: the door for GitHub's webhooks, the queue that ships, the daily look for drift, and the page that
-tells how it goes."""
+"""Deploys: the endpoint for GitHub's webhooks, the queue, the daily check for drift, and the page of a deploy."""
 
 import logging
 
@@ -12,7 +11,7 @@ bp = func.Blueprint()
 log = logging.getLogger(__name__)
 
 
-# Anonymous for the platform, since the signature is the door; async, since it does nothing but wait.
+# Anonymous for the platform, since the endpoint checks the signature; async, since it does nothing but wait.
 @bp.route(route="github/webhook", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
 async def github_webhook(req: func.HttpRequest) -> func.HttpResponse:
     """Verify a delivery and put it on the queue."""

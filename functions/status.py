@@ -68,7 +68,7 @@ def badge(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 - the pla
     return func.HttpResponse(render_badge(word), mimetype="image/svg+xml", headers=headers)
 
 
-# Anonymous for the platform: Prometheus cannot send a function key, so a bearer token is the door.
+# Anonymous for the platform: Prometheus cannot send a function key, so the endpoint checks a bearer token.
 @bp.route(route="metrics", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 def metrics(req: func.HttpRequest) -> func.HttpResponse:
     """The gauges of infra/monitoring/metrics.yaml, for Prometheus."""

@@ -21,7 +21,7 @@ class GithubFault:
     html: bool = False
 
     def answer(self) -> web.Response:
-        """The response of the fault: JSON, or a page as GitHub's front door shows it."""
+        """The response of the fault: JSON, or a page as GitHub's load balancer shows it."""
         if self.html:
             page = f"<!DOCTYPE html>\n<html><body><p>{self.message}</p></body></html>\n"
             return web.Response(status=self.status, text=page, content_type="text/html", headers=self.headers)

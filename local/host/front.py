@@ -1,4 +1,4 @@
-"""The front door: one aiohttp application that sends a request to the admin API, a webhook or a function."""
+"""The front end: one aiohttp application that sends a request to the admin API, a webhook or a function."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What happens to an object between the request and the store: decoding, defaults, checks, ownership.
 
-Controllers and tests write through the same door as the HTTP handlers do.
+Controllers and tests write through the same functions as the HTTP handlers do.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The door of `/api/alerts`: a bearer token, a cap, then the payload. Nothing is parsed before the token.
+"""The endpoint of `/api/alerts`: a bearer token, a cap, then the payload. Nothing is parsed before the token.
 
 Payloads that come together are worked off together, so that a flood costs a few writes.
 """

@@ -1,4 +1,4 @@
 """Chat-ops: orders from Rocket.Chat, Slack, Teams, a page behind sign-in and the command line.
 
-One grammar for all doors, rights by person, room and command, and a second person for what cannot be undone.
+One grammar for all platforms, rights by person, room and command, a second person for what cannot be undone.
 """

@@ -36,7 +36,7 @@ def request_approval(
     approval = deps.approvals.request_approval(action, arguments, by=person.id, lasting=deps.approval_timeout)
     subject = f"{call.line} in {request.room}"
     deps.audit.append(person.id, f"chat.{call.name}", subject, f"requested {approval.id}")
-    command = write_command(request.door, f"approve {approval.id}")
+    command = write_command(request.platform, f"approve {approval.id}")
     needs = f"This needs another person's approval by {approval.expires:%H:%MZ}, who writes:"
     return ChatAnswer(f"{plan.text}\n{needs}\n{command}", "asked")
 

@@ -21,7 +21,7 @@ def is_confirmed(call: CommandCall, plan: CommandPlan, person: str, room: str, n
 def confirmation_code(call: CommandCall, plan: CommandPlan, person: str, room: str, now: datetime) -> str:
     """Eight hex digits. Nothing is stored: the code says all that it is bound to.
 
-    It is no secret, and needs none: the door says who sent it, and another person's code is another one.
+    It is no secret, and needs none: the platform says who sent it, and another person's code is another one.
     """
     # The text where there is no target: a plan that reads otherwise is another plan.
     bound = [

@@ -32,7 +32,7 @@ class CommandHandler:
 
 @dataclass(frozen=True)
 class ChatopsDeps:
-    """The ports, and what policy decides. Without `rooms` nothing is changed by Rocket.Chat's door."""
+    """The ports, and what policy decides. Without `rooms` nothing is changed from Rocket.Chat."""
 
     state: Blobs
     clock: Clock

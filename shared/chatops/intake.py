@@ -1,4 +1,4 @@
-"""The door for commands: verify, cap, write to the queue, answer at once. Nothing is asked of anybody.
+"""The endpoint for commands: verify, cap, write to the queue, answer at once. Nothing is asked of anybody.
 
 Whether a delivery came before is found out by who takes it from the queue (`records`), so that one write is
 all that a sender waits for; requests that come together share it.
@@ -14,7 +14,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared.chatops.deps import QUEUE
-from shared.chatops.doors import (
+from shared.chatops.messages import encode_request
+from shared.chatops.model import ChatPlatform, ChatRequest
+from shared.chatops.platforms import (
     MAX_BODY_BYTES,
     MAX_TEXT_CHARACTERS,
     Decline,
@@ -23,8 +25,6 @@ from shared.chatops.doors import (
     read_teams,
     read_web,
 )
-from shared.chatops.messages import encode_request
-from shared.chatops.model import ChatRequest, Door
 from shared.chatops.records import delivery_key
 from shared.chatops.replies import fence_text
 from shared.kernel.errors import GroundcrewError
@@ -61,24 +61,24 @@ class SenderLimit:
 
 @dataclass(frozen=True)
 class ChatIntake:
-    """The secrets of each door, of which two are valid while one is exchanged; a door without any is closed.
+    """The secrets of each platform: two are valid while one is exchanged; a platform without any is closed.
 
-    `closed` says why a door is closed although it has a secret.
+    `closed` says why a platform is closed although it has a secret.
     """
 
     commit: GroupCommit
     clock: Clock
-    queue_key: bytes = field(default=b"", repr=False)  # seals what the doors put on the queue
+    queue_key: bytes = field(default=b"", repr=False)  # seals what the endpoints put on the queue
     rocketchat_tokens: tuple[str, ...] = field(default=(), repr=False)
     slack_secrets: tuple[str, ...] = field(default=(), repr=False)
     teams_secrets: tuple[str, ...] = field(default=(), repr=False)
     access: PageAccess = field(default_factory=PageAccess)
-    closed: Mapping[Door, str] = field(default_factory=dict)
+    closed: Mapping[ChatPlatform, str] = field(default_factory=dict)
     limit: SenderLimit = field(default_factory=SenderLimit)
 
 
 @dataclass(frozen=True, slots=True)
-class DoorAnswer:
+class CommandAnswer:
     """What the sender is answered at once: a status and, if anything is said, a JSON object."""
 
     status: int
@@ -86,93 +86,93 @@ class DoorAnswer:
     reason: str = ""  # why it was declined, for the log
 
 
-async def receive_command(intake: ChatIntake, headers: Mapping[str, str], body: bytes) -> DoorAnswer:
+async def receive_command(intake: ChatIntake, headers: Mapping[str, str], body: bytes) -> CommandAnswer:
     """A request of Rocket.Chat, Slack or Teams. Names of headers are in lower case.
 
     A header of the platform's sign-in counts for nothing here, since this path is open to anybody.
     """
-    door = Door.ROCKETCHAT
+    platform = ChatPlatform.ROCKETCHAT
     if "x-slack-signature" in headers:
-        door = Door.SLACK
+        platform = ChatPlatform.SLACK
     elif headers.get("authorization", "")[:5].upper() == "HMAC ":
-        door = Door.TEAMS
+        platform = ChatPlatform.TEAMS
 
     def read(now: datetime) -> ChatRequest | Decline:
-        if door is Door.SLACK:
+        if platform is ChatPlatform.SLACK:
             return read_slack(body, headers, intake.slack_secrets, now)
-        if door is Door.TEAMS:
+        if platform is ChatPlatform.TEAMS:
             return read_teams(body, headers, intake.teams_secrets, now)
         return read_rocketchat(body, intake.rocketchat_tokens, now)
 
-    return await _receive(intake, door, headers, body, read)
+    return await _receive(intake, platform, headers, body, read)
 
 
-async def receive_signed_in(intake: ChatIntake, headers: Mapping[str, str], body: bytes) -> DoorAnswer:
+async def receive_signed_in(intake: ChatIntake, headers: Mapping[str, str], body: bytes) -> CommandAnswer:
     """A request of somebody who is signed in."""
     return await _receive(
-        intake, Door.WEB, headers, body, lambda now: read_web(body, headers, intake.access, now)
+        intake, ChatPlatform.WEB, headers, body, lambda now: read_web(body, headers, intake.access, now)
     )
 
 
 async def _receive(
     intake: ChatIntake,
-    door: Door,
+    platform: ChatPlatform,
     headers: Mapping[str, str],
     body: bytes,
     read: Callable[[datetime], ChatRequest | Decline],
-) -> DoorAnswer:
-    if reason := intake.closed.get(door):
-        return DoorAnswer(503, {"error": f"closed: {reason}"}, reason)
+) -> CommandAnswer:
+    if reason := intake.closed.get(platform):
+        return CommandAnswer(503, {"error": f"closed: {reason}"}, reason)
     # What the sender says is enough to turn it away, but not to let it in: the bytes are counted as well.
     length = headers.get("content-length", "")
     if len(body) > MAX_BODY_BYTES or (
         length.isascii() and length.isdigit() and int(length[:18]) > MAX_BODY_BYTES
     ):
-        return DoorAnswer(413, {"error": f"the body is larger than {MAX_BODY_BYTES} bytes"}, "too large")
+        return CommandAnswer(413, {"error": f"the body is larger than {MAX_BODY_BYTES} bytes"}, "too large")
     now = intake.clock.now()
     request = read(now)
     if isinstance(request, ChatRequest) and len(request.text) > MAX_TEXT_CHARACTERS:
         request = Decline(f"the command is longer than {MAX_TEXT_CHARACTERS} characters", 200)
     if isinstance(request, Decline):
-        return _decline(door, request)
+        return _decline(platform, request)
     if intake.limit.is_exceeded(request.accounts[0], now):
         log.warning("chatops.flood", extra={"account": request.accounts[0], "room": request.room})
-        return _decline(door, Decline("too many commands: wait a minute", 429))
+        return _decline(platform, Decline("too many commands: wait a minute", 429))
     try:
         await intake.commit.put(encode_request(request, intake.queue_key))
     except GroundcrewError as error:
-        return DoorAnswer(503, {"error": "not accepted: the queue cannot be written"}, str(error))
+        return CommandAnswer(503, {"error": "not accepted: the queue cannot be written"}, str(error))
     return _accept(request)
 
 
-def _accept(request: ChatRequest) -> DoorAnswer:
+def _accept(request: ChatRequest) -> CommandAnswer:
     """Recorded. Rocket.Chat would post what is said here, so nothing is: the answer comes in the thread."""
-    if request.door is Door.ROCKETCHAT:
-        return DoorAnswer(200)
-    if request.door is Door.SLACK:
-        return DoorAnswer(200, {"response_type": "ephemeral", "text": "Working on it."})
-    if request.door is Door.TEAMS:
+    if request.platform is ChatPlatform.ROCKETCHAT:
+        return CommandAnswer(200)
+    if request.platform is ChatPlatform.SLACK:
+        return CommandAnswer(200, {"response_type": "ephemeral", "text": "Working on it."})
+    if request.platform is ChatPlatform.TEAMS:
         text = "Accepted. The answer comes by notification, since Teams takes no second one."
-        return DoorAnswer(200, {"type": "message", "text": text})
+        return CommandAnswer(200, {"type": "message", "text": text})
     key = delivery_key(request)
-    return DoorAnswer(202, {"id": key, "answer": f"/api/chatops/signed-in/{key}"})
+    return CommandAnswer(202, {"id": key, "answer": f"/api/chatops/signed-in/{key}"})
 
 
-def _decline(door: Door, decline: Decline) -> DoorAnswer:
+def _decline(platform: ChatPlatform, decline: Decline) -> CommandAnswer:
     """Each chat shows its own form of answer, and only with 200."""
-    if decline.status not in (200, 429) or door is Door.WEB:
+    if decline.status not in (200, 429) or platform is ChatPlatform.WEB:
         status = 400 if decline.status == 200 else decline.status
-        return DoorAnswer(status, {"error": decline.reason}, decline.reason)
-    if not decline.told or (decline.status == 429 and door is Door.ROCKETCHAT):
+        return CommandAnswer(status, {"error": decline.reason}, decline.reason)
+    if not decline.told or (decline.status == 429 and platform is ChatPlatform.ROCKETCHAT):
         # A flood is not answered in the room: each answer would be another message there.
-        return DoorAnswer(200, None, decline.reason)
+        return CommandAnswer(200, None, decline.reason)
     text = fence_text(f"not accepted: {decline.reason}")
-    forms: dict[Door, dict[str, Any]] = {
-        Door.ROCKETCHAT: {"text": text},
-        Door.SLACK: {"response_type": "ephemeral", "text": text},
-        Door.TEAMS: {"type": "message", "text": text},
+    forms: dict[ChatPlatform, dict[str, Any]] = {
+        ChatPlatform.ROCKETCHAT: {"text": text},
+        ChatPlatform.SLACK: {"response_type": "ephemeral", "text": text},
+        ChatPlatform.TEAMS: {"type": "message", "text": text},
     }
-    return DoorAnswer(200, forms[door], decline.reason)
+    return CommandAnswer(200, forms[platform], decline.reason)
 
 
 def make_group_commit(queues: Queues) -> GroupCommit:

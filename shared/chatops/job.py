@@ -164,7 +164,7 @@ def _help(deps: ChatopsDeps, request: ChatRequest, person: KnownPerson, call: Co
     permitted = find_permitted(deps.rules, person, request.room)
     if what := call.arguments.get("what"):
         permitted = permitted & {what} or permitted
-    return help_text(permitted, request.door, deps.two_people)
+    return help_text(permitted, request.platform, deps.two_people)
 
 
 def _deny(
@@ -210,7 +210,7 @@ def _run_handler(
     ):
         stale = "That code is not of this plan, which may have changed. " if call.code else ""
         code = confirmation_code(call, plan, person.id, request.room, deps.clock.now())
-        command = write_command(request.door, f"{call.line} confirm {code}")
+        command = write_command(request.platform, f"{call.line} confirm {code}")
         return ChatAnswer(f"{stale}would {plan.text}\nTo do it, write within 10 minutes:\n{command}", "asked")
     before_change()
     return run_command(deps, request, person, call, plan)

@@ -1,4 +1,4 @@
-"""Commands on the queue, sealed by the door: what it proved is not to be claimed by whoever may write there.
+"""Commands on the queue, sealed by the endpoint: whoever may write to the queue cannot claim what it proved.
 
 A right to send to a queue is given more easily than one to write the state, and a forged command could
 approve a forged request. The seal is an HMAC under a key that only the app has.
@@ -14,7 +14,7 @@ from dataclasses import asdict
 from typing import Any
 
 from shared.chatops.deps import QUEUE
-from shared.chatops.model import ChatRequest, Door
+from shared.chatops.model import ChatPlatform, ChatRequest
 from shared.kernel.errors import UsageError
 from shared.kernel.timestamps import parse_timestamp
 
@@ -32,7 +32,7 @@ def encode_request(request: ChatRequest, key: bytes) -> str:
 
 
 def parse_message(data: str | bytes, key: bytes) -> list[ChatRequest]:
-    """The requests in a message of the queue. Raises UsageError for what no door sealed."""
+    """The requests in a message of the queue. Raises UsageError for what no endpoint sealed."""
     try:
         fields = json.loads(data)
         sealed = fields if isinstance(fields, list) else [fields]
@@ -43,7 +43,7 @@ def parse_message(data: str | bytes, key: bytes) -> list[ChatRequest]:
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         hint = f"It is moved to the queue {QUEUE}-poison. See who can write to {QUEUE}."
         raise UsageError(
-            "a message is no command of our doors", value=type(error).__name__, hint=hint
+            "a message is no command of our endpoints", value=type(error).__name__, hint=hint
         ) from error
 
 
@@ -60,10 +60,12 @@ def _open_seal(sealed: Mapping[str, Any], key: bytes) -> Mapping[str, Any]:
 
 
 def _parse_request(fields: Mapping[str, Any]) -> ChatRequest:
-    texts = {name: fields[name] for name in fields if name not in ("door", "accounts", "sent")}
+    texts = {name: fields[name] for name in fields if name not in ("platform", "door", "accounts", "sent")}
     accounts = tuple(fields["accounts"])
     if not all(isinstance(one, str) for one in (*texts.values(), *accounts)):
         raise ValueError("not a text")
+    # Messages that an older app put on the queue say `door`.
+    platform = fields["platform"] if "platform" in fields else fields["door"]
     return ChatRequest(
-        door=Door(fields["door"]), accounts=accounts, sent=parse_timestamp(fields["sent"]), **texts
+        platform=ChatPlatform(platform), accounts=accounts, sent=parse_timestamp(fields["sent"]), **texts
     )

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 
-class Door(StrEnum):
+class ChatPlatform(StrEnum):
     """Where a command comes from."""
 
     ROCKETCHAT = "rocketchat"
@@ -20,7 +20,7 @@ class Door(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """A command as it came in, from a door that knows who sent it.
+    """A command as it came in, from a platform that knows who sent it.
 
     - `delivery`: the same for each repetition of one message.
     - `accounts`: the sender's ids as policy writes them, `rocketchat:<id>`.
@@ -30,7 +30,7 @@ class ChatRequest:
     - `reply_url`: where Slack takes the answer.
     """
 
-    door: Door
+    platform: ChatPlatform
     delivery: str
     accounts: tuple[str, ...]
     room: str

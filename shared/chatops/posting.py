@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from shared.chatops.deps import ChatopsDeps
-from shared.chatops.model import ChatRequest, Door
+from shared.chatops.model import ChatPlatform, ChatRequest
 from shared.chatops.replies import fence_text
 from shared.kernel.errors import GroundcrewError, Refused, Unavailable
 from shared.notifications.ports import Notice, Severity
@@ -15,17 +15,17 @@ log = logging.getLogger(__name__)
 
 def post_answer(deps: ChatopsDeps, request: ChatRequest, answer: str, *, last_try: bool) -> str:
     """Post it; returns where. Raises Unavailable if it may be taken later; nothing on the last try."""
-    if request.door in (Door.WEB, Door.LAPTOP):
+    if request.platform in (ChatPlatform.WEB, ChatPlatform.LAPTOP):
         return "on request"  # who asked reads the record
-    if request.door is Door.TEAMS:
+    if request.platform is ChatPlatform.TEAMS:
         # Teams' outgoing webhooks have no way back after the first answer.
         return _notify(deps, request, answer)
     try:
-        if request.door is Door.ROCKETCHAT and deps.rooms is not None:
+        if request.platform is ChatPlatform.ROCKETCHAT and deps.rooms is not None:
             room = request.room.partition(":")[2]
             deps.rooms.post_reply(room, fence_text(answer), request.thread or request.message)
             return "in the thread"
-        if request.door is Door.SLACK and deps.hook is not None and request.reply_url:
+        if request.platform is ChatPlatform.SLACK and deps.hook is not None and request.reply_url:
             deps.hook.post(request.reply_url, fence_text(answer))
             return "by Slack's hook"
     except Unavailable as error:

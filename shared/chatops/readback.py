@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from shared.chatops.deps import ChatopsDeps
-from shared.chatops.model import ChatRequest, Door
+from shared.chatops.model import ChatPlatform, ChatRequest
 from shared.kernel.errors import NotFound, Refused, Unavailable
 
 MAX_AGE = timedelta(minutes=15)
@@ -22,8 +22,8 @@ class ChatUnreachable(Unavailable):
 
 def require_unchanged(deps: ChatopsDeps, request: ChatRequest) -> None:
     """Raises Refused unless the chat has exactly this message; ChatUnreachable if it does not say."""
-    # The other doors sign what they send, or the platform vouches for who asks.
-    if request.door is not Door.ROCKETCHAT:
+    # The other platforms sign what they send, or the platform vouches for who asks.
+    if request.platform is not ChatPlatform.ROCKETCHAT:
         return
     if deps.rooms is None:
         raise Refused("the message cannot be read back", hint="Set GROUNDCREW_ROCKETCHAT_USER and its token.")

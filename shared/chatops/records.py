@@ -16,7 +16,7 @@ from shared.kernel.timestamps import parse_timestamp
 log = logging.getLogger(__name__)
 
 _PREFIX = "deliveries/chat/"
-# Far longer than any door accepts a message after it was sent, so that a forgotten one cannot come again.
+# Far longer than any platform accepts a message after it was sent, so that a forgotten one cannot come again.
 _RETENTION = timedelta(days=30)
 
 
@@ -39,8 +39,8 @@ class DeliveryRecord:
 
 
 def delivery_key(request: ChatRequest) -> str:
-    """The delivery's name: by door, since two doors may use the same ids."""
-    return hashlib.sha256(f"{request.door}:{request.delivery}".encode()).hexdigest()[:32]
+    """The delivery's name: by platform, since two platforms may use the same ids."""
+    return hashlib.sha256(f"{request.platform}:{request.delivery}".encode()).hexdigest()[:32]
 
 
 class ChatDeliveries:

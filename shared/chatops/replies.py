@@ -1,30 +1,30 @@
-"""The texts of answers, as each door shows them."""
+"""The texts of answers, as each platform shows them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from shared.chatops.grammar import COMMANDS
-from shared.chatops.model import CommandKind, Door
+from shared.chatops.model import ChatPlatform, CommandKind
 from shared.records.approvals import Approval
 from shared.records.audit import AuditEntry
 
 _MOST_CHARACTERS = 3500  # Slack cuts blocks of code at 4000
 _PREFIXES = {
-    Door.ROCKETCHAT: "!ops {}",
-    Door.SLACK: "/ops {}",
-    Door.TEAMS: "@Groundcrew {}",
-    Door.WEB: "{}",
-    Door.LAPTOP: 'groundcrew ops "{}"',
+    ChatPlatform.ROCKETCHAT: "!ops {}",
+    ChatPlatform.SLACK: "/ops {}",
+    ChatPlatform.TEAMS: "@Groundcrew {}",
+    ChatPlatform.WEB: "{}",
+    ChatPlatform.LAPTOP: 'groundcrew ops "{}"',
 }
 
 
-def write_command(door: Door, line: str) -> str:
-    """The command as it is written at that door, to be copied."""
-    return _PREFIXES[door].format(line)
+def write_command(platform: ChatPlatform, line: str) -> str:
+    """The command as it is written at that platform, to be copied."""
+    return _PREFIXES[platform].format(line)
 
 
-def help_text(permitted: Iterable[str], door: Door, two_people: frozenset[str]) -> str:
+def help_text(permitted: Iterable[str], platform: ChatPlatform, two_people: frozenset[str]) -> str:
     """The commands of those names, one a line, with what each needs."""
     specs = [COMMANDS[name] for name in COMMANDS if name in set(permitted)]
     width = max(len(spec.usage) for spec in specs)
@@ -33,7 +33,7 @@ def help_text(permitted: Iterable[str], door: Door, two_people: frozenset[str]) 
         kind = CommandKind.TWO_PEOPLE if spec.name in two_people else spec.kind
         needs = {CommandKind.CONFIRM: " (asks first)", CommandKind.TWO_PEOPLE: " (two people)"}.get(kind, "")
         lines.append(f"{spec.usage:{width}}  {spec.summary}{needs}")
-    example = write_command(door, "status")
+    example = write_command(platform, "status")
     return "\n".join([f"What you may do here, as in {example}:", *lines, "Any of them: … dry run"])
 
 

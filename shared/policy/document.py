@@ -55,7 +55,7 @@ class Policy(Section):
     alerts: AlertPolicy = Field(default=AlertPolicy(), description="alerts of Alertmanager and Azure Monitor")
     access: AccessPolicy = Field(default=AccessPolicy(), description="who may use the pages")
     people: PeoplePolicy = Field(
-        default=(), description="who is who: the ids of one person at every door, each id once"
+        default=(), description="who is who: the ids of one person at every platform, each id once"
     )
     chat: ChatPolicy = Field(default=ChatPolicy(), description="who may order what from chat")
 

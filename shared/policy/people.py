@@ -1,4 +1,4 @@
-"""The policy of people: which ids at which doors are one person. Who approves is told apart by it."""
+"""The policy of people: which ids at which platforms are one person. Who approves is told apart by it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Person(Section):
 
     @property
     def accounts(self) -> tuple[str, ...]:
-        """The ids with their doors, as `rocketchat:<id>`; those without case are in lower case."""
+        """The ids with their platforms, as `rocketchat:<id>`; those without case are in lower case."""
         return (
             *(f"rocketchat:{one}" for one in self.rocketchat),
             *(f"slack:{one}" for one in self.slack),

@@ -81,7 +81,7 @@ notify:
   fallback: oncall
   repeat_after: 4h
 
-# Who is who: one person's ids at every door. An approval needs another person than the requester.
+# Who is who: one person's ids at every platform. An approval needs another person than the requester.
 #people:
 #  - id: ana
 #    name: Ana Example

@@ -1,7 +1,7 @@
-"""Who is who: the accounts of one person at every door, as policy links them.
+"""Who is who: the accounts of one person at every platform, as policy links them.
 
 Two people are told apart by this and by nothing else: display names and user names can be changed by their
-owners, and one person has an account at every door.
+owners, and one person has an account at every platform.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _HINT = "Link the account under people in policy.yaml."
 
 @dataclass(frozen=True, slots=True)
 class KnownPerson:
-    """A person of the policy; `accounts` are `<door>:<id>` as `shared.policy.people` writes them."""
+    """A person of the policy; `accounts` are `<platform>:<id>` as `shared.policy.people` writes them."""
 
     id: str
     name: str = ""

@@ -1,4 +1,4 @@
-"""The settings of commands from chat: one door per system, each closed while its secret is empty."""
+"""The settings of commands from chat: one endpoint per system, each closed while its secret is empty."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from shared.settings.setting import Setting
 ROCKETCHAT_TOKENS = Setting(
     "GROUNDCREW_ROCKETCHAT_TOKENS",
     "The token of Rocket.Chat's outgoing webhook to `/api/chatops`; two, separated by white space, while one "
-    "is exchanged for the other. Empty closes this door.",
+    "is exchanged for the other. Empty closes this endpoint.",
     "<the token that the integration shows>",
     default="",
     secret=True,
@@ -36,7 +36,7 @@ ROCKETCHAT_PASSWORD = Setting(
 SLACK_SECRETS = Setting(
     "GROUNDCREW_SLACK_SIGNING_SECRETS",
     "The signing secret of the Slack app whose slash command goes to `/api/chatops`; two while one is "
-    "exchanged. Empty closes this door.",
+    "exchanged. Empty closes this endpoint.",
     "<32 hex digits>",
     default="",
     secret=True,
@@ -44,7 +44,7 @@ SLACK_SECRETS = Setting(
 TEAMS_SECRETS = Setting(
     "GROUNDCREW_TEAMS_SECRETS",
     "The security token of Teams' outgoing webhook to `/api/chatops`, in base64; two while one is exchanged. "
-    "Empty closes this door.",
+    "Empty closes this endpoint.",
     "<44 characters>",
     default="",
     secret=True,

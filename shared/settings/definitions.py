@@ -185,7 +185,7 @@ WAKE_SIGN_IN = Setting(
 ALERTS_TOKEN = Setting(
     "GROUNDCREW_ALERTS_TOKEN",
     "The bearer token that opens `/api/alerts` to Alertmanager and Azure Monitor, at least 16 characters; "
-    "two, separated by white space, while one is exchanged for the other. Empty closes the door.",
+    "two, separated by white space, while one is exchanged for the other. Empty closes the endpoint.",
     "<32 random characters>",
     default="",
     secret=True,
@@ -211,7 +211,7 @@ HEARTBEATS = Setting(
 METRICS_TOKEN = Setting(
     "GROUNDCREW_METRICS_TOKEN",
     "The bearer token that opens `/api/metrics`, at least 16 characters; two, separated by white space, "
-    "while one is exchanged for the other. Empty closes the door.",
+    "while one is exchanged for the other. Empty closes the endpoint.",
     "<32 random characters>",
     default="",
     secret=True,
@@ -219,7 +219,7 @@ METRICS_TOKEN = Setting(
 WEBHOOK_SECRETS = Setting(
     "GROUNDCREW_GITHUB_WEBHOOK_SECRETS",
     "The secret of GitHub's webhook; two, separated by white space, while one is exchanged for the other. "
-    "Empty closes the door.",
+    "Empty closes the endpoint.",
     "<32 random characters>",
     default="",
     secret=True,

@@ -1,4 +1,4 @@
-"""A door that opens to a bearer token, for programs that cannot sign requests: Prometheus, Alertmanager.
+"""An endpoint that opens to a bearer token, for programs that cannot sign requests: Prometheus, Alertmanager.
 
 https://www.rfc-editor.org/rfc/rfc6750#section-2.1
 """
@@ -25,7 +25,7 @@ def parse_tokens(text: str) -> tuple[Secret, ...]:
 
 
 def has_valid_token(header: str, tokens: Sequence[Secret]) -> bool:
-    """Whether the Authorization header holds one of the tokens. Without any token the door is closed."""
+    """Whether the Authorization header holds one of the tokens. Without any token the endpoint is closed."""
     match = _BEARER.fullmatch(header)
     presented = match[1].encode() if match else b""
     # All of them are compared, so that the time taken does not tell which of two was nearly right.

@@ -1,4 +1,4 @@
-"""The wiring of alerts: the door, what planned downtime is as power recorded it, and the notifier."""
+"""The wiring of alerts: the endpoint, what planned downtime is as power recorded it, and the notifier."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @cache
 def build_alert_intake() -> AlertIntake:
-    """What the door needs; without a token it is made all the same, and stays closed."""
+    """What the endpoint needs; without a token it is made all the same, and stays closed."""
     from shared.alerts.intake import AlertIntake
     from shared.alerts.job import receive_payloads
     from shared.kernel.group_commit import GroupCommit
@@ -36,20 +36,20 @@ def build_alert_intake() -> AlertIntake:
 
 
 def find_closed_reason() -> str:
-    """Why the door is closed; empty if it is open."""
+    """Why the endpoint is closed; empty if it is open."""
     from shared.web.bearer import MIN_TOKEN_CHARACTERS, parse_tokens
 
     text, name = read_environment().get(definitions.ALERTS_TOKEN), definitions.ALERTS_TOKEN.name
     if not text:
         return f"{name} is not set"
-    # A token that is too short closes the door rather than opening it to whoever guesses.
+    # A token that is too short closes the endpoint rather than opening it to whoever guesses.
     if not parse_tokens(text):
         return f"{name} has no token of at least {MIN_TOKEN_CHARACTERS} characters"
     return ""
 
 
 def describe_alerts() -> str:
-    """For health. Raises Unavailable if the door is closed although policy expects a heartbeat."""
+    """For health. Raises Unavailable if the endpoint is closed although policy expects a heartbeat."""
     closed = find_closed_reason()
     if closed and load_policy().alerts.watchdog is not None:
         raise Unavailable(f"closed: {closed}, but policy expects Alertmanager's Watchdog (alerts.watchdog)")
@@ -83,7 +83,7 @@ def _find_downtimes() -> Sequence[PlannedDowntime]:
     from shared.power.last_tick import load_last_tick
 
     rules = load_policy()
-    # From what the last tick wrote down: a door that answers Alertmanager cannot wait for Azure.
+    # From what the last tick wrote down: an endpoint that answers Alertmanager cannot wait for Azure.
     called = {target.machine.lower(): target.called for target in rules.alerts.targets}
     down = find_planned_downtimes(
         load_last_tick(open_state()), system_clock().now(), rules.alerts.start_grace

@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from shared.wiring import load_policy, open_state, system_clock
-from shared.wiring.chat_doors import connect_hook, connect_rooms, read_queue_key
+from shared.wiring.chat_platforms import connect_hook, connect_rooms, read_queue_key
 from shared.wiring.notifications import build_notifier
 from shared.wiring.people import open_approvals, people_directory
 

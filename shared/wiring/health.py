@@ -14,7 +14,7 @@ from shared.settings.environment import read_environment
 from shared.wiring import cluster_state, connect_queues, load_policy, open_state, system_clock
 from shared.wiring.alerts import describe_alerts
 from shared.wiring.backup import backup_deps, trusted_catalogue
-from shared.wiring.chat_doors import describe_doors
+from shared.wiring.chat_platforms import describe_platforms
 from shared.wiring.jobs import QUEUES, settings_checks
 from shared.wiring.pages import page_access
 from shared.wiring.rights import check_power_rights, check_snapshot_rights
@@ -63,7 +63,7 @@ def health_checks() -> Mapping[str, Check]:
         "alerts": describe_alerts,
     }
     if rules.chat.rules:
-        checks["chatops"] = describe_doors
+        checks["chatops"] = describe_platforms
     if read_environment().values.get(definitions.HEARTBEATS.name):
         checks["heartbeats"] = _check_heartbeats
     if rules.power.machines:

@@ -122,7 +122,7 @@ def _check_cost() -> object:
 
 
 def _check_chatops() -> object:
-    from shared.wiring.chat_doors import read_secrets, secret_settings
+    from shared.wiring.chat_platforms import read_secrets, secret_settings
     from shared.wiring.chatops import chatops_deps
 
     return [read_secrets(setting) for setting in secret_settings().values()], chatops_deps()

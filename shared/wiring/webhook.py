@@ -1,4 +1,4 @@
-"""The wiring of the webhook's door: two settings, the policy and the queue."""
+"""The wiring of the webhook's endpoint: two settings, the policy and the queue."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @cache
 def build_intake() -> WebhookIntake:
-    """What the door needs; without a secret it is made all the same, and stays closed."""
+    """What the endpoint needs; without a secret it is made all the same, and stays closed."""
     from shared.deploy.webhook.intake import WebhookIntake, make_group_commit
 
     commit = make_group_commit(connect_queues())

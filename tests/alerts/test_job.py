@@ -89,7 +89,7 @@ def ask(intake: AlertIntake, payload: Any, token: str = TOKEN, **headers: str) -
     return answer.status, answer.text
 
 
-def door(world: AlertWorld, tokens: str = TOKEN) -> AlertIntake:
+def endpoint(world: AlertWorld, tokens: str = TOKEN) -> AlertIntake:
     commit = GroupCommit(partial(receive_payloads, world.deps()), most=200)
     return AlertIntake(parse_tokens(tokens), commit)
 
@@ -356,16 +356,18 @@ def test_a_heartbeat_is_stored_beside_what_another_worker_stored_meanwhile(world
 
 
 @pytest.mark.parametrize("token", [TOKEN, OLD_TOKEN])
-def test_the_door_opens_to_each_of_two_tokens_and_what_came_is_stored(world: AlertWorld, token: str) -> None:
-    assert ask(door(world, f"{TOKEN} {OLD_TOKEN}"), alertmanager_payload(), token) == (202, "")
+def test_the_endpoint_opens_to_each_of_two_tokens_and_what_came_is_stored(
+    world: AlertWorld, token: str
+) -> None:
+    assert ask(endpoint(world, f"{TOKEN} {OLD_TOKEN}"), alertmanager_payload(), token) == (202, "")
     world.deliver()
     assert len(world.heard()) == 1
 
 
-def test_the_door_is_closed_without_a_token_of_our_own(world: AlertWorld) -> None:
+def test_the_endpoint_is_closed_without_a_token_of_our_own(world: AlertWorld) -> None:
     closed = AlertIntake((), GroupCommit(lambda _items: None), "GROUNDCREW_ALERTS_TOKEN is not set")
     assert ask(closed, alertmanager_payload()) == (503, "closed: GROUNDCREW_ALERTS_TOKEN is not set")
-    assert ask(door(world, "short"), alertmanager_payload(), "short")[0] == 503
+    assert ask(endpoint(world, "short"), alertmanager_payload(), "short")[0] == 503
     assert ask(replace(closed, closed=""), alertmanager_payload(), "")[0] == 503
 
 
@@ -373,15 +375,15 @@ def test_the_door_is_closed_without_a_token_of_our_own(world: AlertWorld) -> Non
     "header", ["", "Bearer", "Bearer ", f"Basic {TOKEN}", f"Bearer {TOKEN}x", "Bearer ü"]
 )
 def test_any_other_token_is_turned_away_before_the_body_is_looked_at(world: AlertWorld, header: str) -> None:
-    assert ask(door(world), b"nonsense", authorization=header)[0] == 401
+    assert ask(endpoint(world), b"nonsense", authorization=header)[0] == 401
     assert not list(world.people.blobs.list("alerts/"))
 
 
 def test_what_is_too_large_or_no_payload_is_refused(world: AlertWorld) -> None:
-    assert ask(door(world), b"x" * (MAX_BODY_BYTES + 1))[0] == 413
-    assert ask(door(world), b"{}", **{"content-length": "9" * 30})[0] == 413
-    assert ask(door(world), b"nonsense") == (400, "the body is not JSON")
-    assert ask(door(world), {"version": "4", "alerts": []}) == (202, "")
+    assert ask(endpoint(world), b"x" * (MAX_BODY_BYTES + 1))[0] == 413
+    assert ask(endpoint(world), b"{}", **{"content-length": "9" * 30})[0] == 413
+    assert ask(endpoint(world), b"nonsense") == (400, "the body is not JSON")
+    assert ask(endpoint(world), {"version": "4", "alerts": []}) == (202, "")
 
 
 def test_alertmanager_is_told_to_send_again_what_could_not_be_stored(world: AlertWorld) -> None:
@@ -392,7 +394,7 @@ def test_alertmanager_is_told_to_send_again_what_could_not_be_stored(world: Aler
     assert ask(intake, alertmanager_payload()) == (503, "not accepted: the storage does not answer")
 
 
-def test_a_flood_at_the_door_costs_few_writes(world: AlertWorld) -> None:
+def test_a_flood_at_the_endpoint_costs_few_writes(world: AlertWorld) -> None:
     plan = FaultPlan()
     intake = AlertIntake(
         parse_tokens(TOKEN), GroupCommit(partial(receive_payloads, world.deps(plan)), most=200)

@@ -14,7 +14,7 @@ from local.fakes.clock import ManualClock
 from local.fakes.notifications import MemoryNotifications
 from shared.chatops.deps import ChatopsDeps, CommandHandler
 from shared.chatops.job import handle_request
-from shared.chatops.model import AllowRule, ChatRequest, CommandCall, CommandPlan, Door
+from shared.chatops.model import AllowRule, ChatPlatform, ChatRequest, CommandCall, CommandPlan
 from shared.records.approval_keys import ApprovalKeys
 from shared.records.approvals import Approvals
 from shared.records.people import KnownPerson, PeopleDirectory
@@ -86,7 +86,8 @@ class ChatWorld:
         original = f"!ops {text}"
         self.rooms.add(id_, room, user, original, self.clock.now())
         return ChatRequest(
-            Door.ROCKETCHAT, id_, (f"rocketchat:{user}",), f"rocketchat:{room}", text, self.clock.now(),
+            ChatPlatform.ROCKETCHAT, id_,
+            (f"rocketchat:{user}",), f"rocketchat:{room}", text, self.clock.now(),
             original=original, message=id_,
         )  # fmt: skip
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from local.app_service import principal_header
 from shared.chatops.answers import read_answer
-from shared.chatops.model import ChatRequest, Door
+from shared.chatops.model import ChatPlatform, ChatRequest
 from shared.web.signin import PageAccess
 
 ANA, EVE = "0a000000-0000-0000-0000-00000000000a", "0e000000-0000-0000-0000-00000000000e"
@@ -19,7 +19,9 @@ def headers(person: str) -> dict[str, str]:
 
 def test_an_answer_is_for_who_asked_by_the_id_that_does_not_change(world) -> None:
     deps, accounts = world.deps(), (f"aad:{ANA}", "aad:ana@example.org", "group:crew")
-    record = deps.deliveries.claim(ChatRequest(Door.WEB, "d", accounts, "web", "status", world.clock.now()))
+    record = deps.deliveries.claim(
+        ChatRequest(ChatPlatform.WEB, "d", accounts, "web", "status", world.clock.now())
+    )
     assert read_answer(deps, ACCESS, headers(ANA), record.key) == (202, {"state": "running"})
     deps.deliveries.save(replace(record, answer="all is well", outcome="answered"))
     assert read_answer(deps, ACCESS, headers(ANA), record.key)[1] == {

@@ -1,4 +1,4 @@
-"""The doors: what each takes for proof, and what is answered to everything else."""
+"""The platforms: what each takes for proof, and what is answered to everything else."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from local.app_service import principal_header
 from local.fakes.clock import ManualClock
 from local.fakes.queues import MemoryQueues
 from shared.chatops.deps import QUEUE
-from shared.chatops.doors import MAX_BODY_BYTES, strip_mention
 from shared.chatops.intake import (
     RATE_COMMANDS,
     ChatIntake,
-    DoorAnswer,
+    CommandAnswer,
     SenderLimit,
     make_group_commit,
     receive_command,
     receive_signed_in,
 )
 from shared.chatops.messages import derive_queue_key, encode_request, parse_message
-from shared.chatops.model import ChatRequest, Door
+from shared.chatops.model import ChatPlatform, ChatRequest
+from shared.chatops.platforms import MAX_BODY_BYTES, strip_mention
 from shared.kernel.errors import Unavailable, UsageError
 from shared.web.signin import PageAccess
 
@@ -60,11 +60,11 @@ class Gate:
         }  # fmt: skip
         self.intake = ChatIntake(make_group_commit(self.queues), self.clock, **{**secrets, **fields})
 
-    def post(self, body: bytes, headers: Mapping[str, str] = MappingProxyType({})) -> DoorAnswer:
+    def post(self, body: bytes, headers: Mapping[str, str] = MappingProxyType({})) -> CommandAnswer:
         lower = {name.lower(): value for name, value in headers.items()}
         return asyncio.run(receive_command(self.intake, lower, body))
 
-    def post_signed_in(self, body: bytes, headers: Mapping[str, str]) -> DoorAnswer:
+    def post_signed_in(self, body: bytes, headers: Mapping[str, str]) -> CommandAnswer:
         lower = {name.lower(): value for name, value in headers.items()}
         return asyncio.run(receive_signed_in(self.intake, lower, body))
 
@@ -108,9 +108,9 @@ def teams(secret: str = TEAMS, **changes: Any) -> tuple[bytes, dict[str, str]]:
 
 def test_a_message_of_rocketchat_is_on_the_queue_before_it_is_answered() -> None:
     gate = Gate()
-    assert gate.post(rocketchat(tmid="thread1")) == DoorAnswer(200)
+    assert gate.post(rocketchat(tmid="thread1")) == CommandAnswer(200)
     (request,) = gate.requests()
-    assert request.door is Door.ROCKETCHAT
+    assert request.platform is ChatPlatform.ROCKETCHAT
     assert (request.accounts, request.room) == (("rocketchat:uAna",), "rocketchat:GENERAL")
     assert (request.text, request.original) == (" status", "!ops status")
     assert (request.message, request.thread, request.delivery) == (
@@ -175,7 +175,7 @@ def test_a_megabyte_is_refused_before_it_is_parsed() -> None:
     assert gate.requests() == []
 
 
-def test_the_platforms_sign_in_counts_for_nothing_at_the_open_door() -> None:
+def test_the_platforms_sign_in_counts_for_nothing_at_the_open_endpoint() -> None:
     gate = Gate()
     body = json.dumps({"command": "status"}).encode()
     assert gate.post(body, {**principal_header(), "Content-Type": "application/json"}).status == 401
@@ -314,18 +314,18 @@ def test_without_app_service_its_header_is_not_believed() -> None:
         assert gate.post_signed_in(COMMAND, {**principal_header(), **JSON}).status == 401
 
 
-@pytest.mark.parametrize("door", ["rocketchat_tokens", "slack_secrets", "teams_secrets"])
-def test_a_door_without_a_secret_lets_nobody_in(door: str) -> None:
+@pytest.mark.parametrize("platform", ["rocketchat_tokens", "slack_secrets", "teams_secrets"])
+def test_a_endpoint_without_a_secret_lets_nobody_in(platform: str) -> None:
     for secrets in ((), ("",)):
-        gate = Gate(**{door: secrets})
+        gate = Gate(**{platform: secrets})
         posts = {"rocketchat_tokens": (rocketchat(token=""), {}), "slack_secrets": slack(secret="")}
         posts["teams_secrets"] = teams(secret="")
-        assert gate.post(*posts[door]).status == 401
+        assert gate.post(*posts[platform]).status == 401
         assert gate.requests() == []
 
 
-def test_a_closed_door_says_why_and_the_others_stay_open() -> None:
-    gate = Gate(closed={Door.ROCKETCHAT: "GROUNDCREW_ROCKETCHAT_USER not set"})
+def test_a_closed_endpoint_says_why_and_the_others_stay_open() -> None:
+    gate = Gate(closed={ChatPlatform.ROCKETCHAT: "GROUNDCREW_ROCKETCHAT_USER not set"})
     answer = gate.post(rocketchat())
     assert answer.status == 503
     assert "GROUNDCREW_ROCKETCHAT_USER not set" in json.dumps(answer.body)
@@ -344,7 +344,7 @@ def test_a_flood_of_one_sender_is_cut_off_and_others_are_heard() -> None:
     gate = Gate()
     for number in range(RATE_COMMANDS):
         gate.post(rocketchat(message_id=f"m{number}"))
-    assert gate.post(rocketchat(message_id="more")) == DoorAnswer(
+    assert gate.post(rocketchat(message_id="more")) == CommandAnswer(
         200, None, "too many commands: wait a minute"
     )
     assert gate.post(rocketchat(user_id="uBob", message_id="bobs")).status == 200
@@ -361,7 +361,7 @@ def test_a_flood_of_made_up_senders_does_not_fill_the_memory() -> None:
     assert len(limit._times) <= 10_001
 
 
-ONE = ChatRequest(Door.WEB, "d", ("aad:x",), "web", "who did \u00e9", NOW)
+ONE = ChatRequest(ChatPlatform.WEB, "d", ("aad:x",), "web", "who did \u00e9", NOW)
 
 
 def test_a_message_of_the_queue_is_read_back_as_it_was_written() -> None:
@@ -371,10 +371,17 @@ def test_a_message_of_the_queue_is_read_back_as_it_was_written() -> None:
 
 
 def seal_fields(**changes: Any) -> bytes:
-    """A message as a door with our key would seal it, whatever it says."""
+    """A message as a platform with our key would seal it, whatever it says."""
     content = json.dumps({**json.loads(json.loads(encode_request(ONE, KEY))["request"]), **changes})
     seal = hmac.new(KEY, content.encode(), hashlib.sha256).hexdigest()
     return json.dumps({"request": content, "seal": seal}).encode()
+
+
+def test_a_message_of_an_older_app_says_door_and_is_read() -> None:
+    fields = json.loads(json.loads(encode_request(ONE, KEY))["request"])
+    content = json.dumps({"door": fields.pop("platform"), **fields})
+    seal = hmac.new(KEY, content.encode(), hashlib.sha256).hexdigest()
+    assert parse_message(json.dumps({"request": content, "seal": seal}), KEY) == [ONE]
 
 
 @pytest.mark.parametrize(
@@ -384,10 +391,10 @@ def seal_fields(**changes: Any) -> bytes:
         encode_request(ONE, derive_queue_key("another key")).encode(),
         encode_request(ONE, KEY).replace("aad:x", "aad:y").encode(),
         json.dumps({"request": json.loads(encode_request(ONE, KEY))["request"]}).encode(),
-        seal_fields(room=5), seal_fields(more="x"), seal_fields(door="fax"), seal_fields(sent="now"),
+        seal_fields(room=5), seal_fields(more="x"), seal_fields(platform="fax"), seal_fields(sent="now"),
     ],
 )  # fmt: skip
-def test_what_no_door_put_on_the_queue_is_refused_by_name(data: bytes) -> None:
+def test_what_no_endpoint_put_on_the_queue_is_refused_by_name(data: bytes) -> None:
     with pytest.raises(UsageError, match="chat-commands-poison"):
         parse_message(data, KEY)
 

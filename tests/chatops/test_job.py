@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from shared.chatops.job import answer_request, handle_request
-from shared.chatops.model import Door
+from shared.chatops.model import ChatPlatform
 from shared.chatops.readback import ChatUnreachable
 from shared.kernel.errors import Locked, Refused, Unavailable
 from tests.support.approvals import LAPTOP_KEYS
@@ -100,7 +100,7 @@ def test_a_code_is_good_for_at_least_ten_minutes(world) -> None:
 
 def test_a_code_is_good_in_the_room_it_was_shown_in(world) -> None:
     code = code_of(world.say("uAna", "down"))
-    request = replace(world.message("uAna", f"down confirm {code}"), door=Door.WEB, room="web")
+    request = replace(world.message("uAna", f"down confirm {code}"), platform=ChatPlatform.WEB, room="web")
     assert "not of this plan" in answer_request(world.deps(), request).text
 
 
@@ -127,15 +127,17 @@ def test_an_approval_is_good_for_one_run(world) -> None:
     assert len(world.done) == 1
 
 
-def test_the_requester_does_not_approve_through_another_door(world) -> None:
+def test_the_requester_does_not_approve_through_another_platform(world) -> None:
     asked = id_of(world.say("uAna", "rollback 3"))
-    for door, account, room in (
-        (Door.ROCKETCHAT, "rocketchat:uAna", "rocketchat:GENERAL"),
-        (Door.SLACK, "slack:T1/UANA", "slack:T1/C1"),
-        (Door.LAPTOP, "login:ana", "laptop"),
+    for platform, account, room in (
+        (ChatPlatform.ROCKETCHAT, "rocketchat:uAna", "rocketchat:GENERAL"),
+        (ChatPlatform.SLACK, "slack:T1/UANA", "slack:T1/C1"),
+        (ChatPlatform.LAPTOP, "login:ana", "laptop"),
     ):
         request = world.message("uAna", f"approve {asked}")
-        answer = answer_request(world.deps(), replace(request, door=door, accounts=(account,), room=room))
+        answer = answer_request(
+            world.deps(), replace(request, platform=platform, accounts=(account,), room=room)
+        )
         assert "must be different people" in answer.text
     assert world.done == []
 
@@ -302,7 +304,9 @@ def test_when_the_chat_stays_down_its_sender_is_told_otherwise(world) -> None:
 
 
 def test_what_was_done_is_not_done_again_because_the_answer_could_not_be_posted(world) -> None:
-    request = replace(world.message("uAna", "up"), door=Door.SLACK, reply_url="https://hooks.slack.com/x")
+    request = replace(
+        world.message("uAna", "up"), platform=ChatPlatform.SLACK, reply_url="https://hooks.slack.com/x"
+    )
     request = replace(request, accounts=("slack:T1/UANA",), room="slack:T1/C1")
     world.hook.failure = Unavailable("Slack does not answer")
     with pytest.raises(Unavailable):

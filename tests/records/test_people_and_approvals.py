@@ -1,4 +1,4 @@
-"""Two people: who counts as another one, over every door, and what an approval is good for."""
+"""Two people: who counts as another one, over every platform, and what an approval is good for."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def approvals() -> Approvals:
     return make_approvals(MemoryBlobs(clock), clock, PEOPLE)
 
 
-def test_one_person_is_the_same_at_every_door_and_two_of_one_name_are_two() -> None:
+def test_one_person_is_the_same_at_every_platform_and_two_of_one_name_are_two() -> None:
     assert PEOPLE.actor_of("rocketchat:aBc") == PEOPLE.actor_of("github:1") == "ana"
     assert PEOPLE.actor_of("rocketchat:dEf") == "bob"
     assert PEOPLE.actor_of("rocketchat:abc") == "rocketchat:abc"

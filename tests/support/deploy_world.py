@@ -244,7 +244,7 @@ class World:
         return {**made, "templates/deployment.yaml": template}
 
     def send(self, sha: str, pull: int = 0, delivery: str = "", **more: Any) -> dict[str, Any]:
-        """Put a request on the queue as the door does."""
+        """Put a request on the queue as the endpoint does."""
         asked = {"repository": REPOSITORY, "sha": sha, "environment": "production", "pull": pull}
         asked |= {"delivery": delivery or f"d-{sha[:12]}", **more}
         self.queues.send(deploy.QUEUE, json.dumps([asked]))

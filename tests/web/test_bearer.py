@@ -1,4 +1,4 @@
-"""A door that opens to a bearer token is closed without one, and to any other."""
+"""An endpoint that opens to a bearer token is closed without one, and to any other."""
 
 from __future__ import annotations
 

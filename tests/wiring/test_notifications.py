@@ -112,7 +112,9 @@ def test_a_route_that_does_not_work_fails_health(settings: dict[str, str], state
     assert found == "Unavailable: messages do not get through: route chat: the chat answers 404"
 
 
-def test_the_door_of_alerts_is_closed_without_a_token_and_health_says_why(settings: dict[str, str]) -> None:
+def test_the_endpoint_of_alerts_is_closed_without_a_token_and_health_says_why(
+    settings: dict[str, str],
+) -> None:
     found = ask(settings, "alerts", "closed")
     assert found["closed"] == "GROUNDCREW_ALERTS_TOKEN is not set"
     assert found["alerts"].startswith("Unavailable: closed: GROUNDCREW_ALERTS_TOKEN is not set, but policy")
@@ -122,7 +124,7 @@ def test_the_door_of_alerts_is_closed_without_a_token_and_health_says_why(settin
     assert ask({**settings, "GROUNDCREW_ALERTS_TOKEN": "0123456789abcdef"}, "alerts") == {"alerts": "open"}
 
 
-def test_where_no_heartbeat_is_expected_a_closed_door_fails_nothing(settings: dict[str, str]) -> None:
+def test_where_no_heartbeat_is_expected_a_closed_endpoint_fails_nothing(settings: dict[str, str]) -> None:
     Path(settings["GROUNDCREW_POLICY"]).write_text("timezone: UTC\n")
     assert ask(settings, "alerts") == {"alerts": "closed: GROUNDCREW_ALERTS_TOKEN is not set"}
 

@@ -1,4 +1,4 @@
-"""The door for GitHub's webhooks: verify, then read, then hand it to the queue. Nothing is asked of GitHub.
+"""GitHub's webhooks: verify, then read, then hand it to the queue. Nothing is asked of GitHub.
 
 Whether a delivery or a commit came before is found out by who takes it from the queue, so that one write
 is all that a sender waits for; requests that come together share it.
@@ -25,7 +25,7 @@ HEADERS = (
     *("X-Hub-Signature-256", "X-GitHub-Event", "X-GitHub-Delivery"),
     *("Content-Type", "Content-Length"),
 )
-# Measured by bench/intake.py: without it a write took a third as many, and the door a quarter fewer in all.
+# Measured by bench/intake.py: without it a write took a third as many, and requests a quarter fewer in all.
 _LINGER = timedelta(milliseconds=2)
 # Requests have some 400 bytes: that many fit into `MAX_MESSAGE_BYTES`.
 _MOST_TOGETHER = 90
@@ -101,7 +101,7 @@ def evaluate_delivery(
 ) -> Accept | PlanEvent | Ping | WebhookAnswer:
     """What is asked for, or the answer that ends it; raises nothing, whatever the bytes."""
     if not any(intake.secrets):
-        return WebhookAnswer(503, "no webhook secret is set: the door is closed")
+        return WebhookAnswer(503, "no webhook secret is set: the endpoint is closed")
     # What the sender says is enough to turn it away, but not to let it in: the bytes are counted as well.
     stated_length = find_header(headers, "Content-Length") or ""
     if len(stated_length) > 18 or (

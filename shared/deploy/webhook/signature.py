@@ -27,7 +27,7 @@ class SignatureVerdict:
 def verify_signature(body: bytes, header: str | None, secrets: Sequence[str]) -> SignatureVerdict:
     """Compare `X-Hub-Signature-256` with the body's signature under each secret, in constant time.
 
-    Two secrets are valid while one is being exchanged for the other. With none the door is closed: a
+    Two secrets are valid while one is being exchanged for the other. With none the endpoint is closed: a
     secret that was lost from the settings must not let everybody in.
     """
     keys = [secret.encode() for secret in secrets if secret]

@@ -73,7 +73,7 @@ class ChatPlace:
         return self.site.chat.conversations
 
     @property
-    def door(self) -> str:
+    def endpoint(self) -> str:
         return f"{self.stack.host.url}/api/chatops"
 
     def ask(self, user: str, text: str) -> str:
@@ -89,7 +89,7 @@ class ChatPlace:
         signature = hmac.new(self.secret.encode(), f"v0:{stamp}:".encode() + body, hashlib.sha256)
         headers = {"X-Slack-Request-Timestamp": stamp, "X-Slack-Signature": f"v0={signature.hexdigest()}"}
         headers["Content-Type"] = "application/x-www-form-urlencoded"
-        assert requests.post(self.door, data=body, headers=headers, timeout=10).status_code == 200
+        assert requests.post(self.endpoint, data=body, headers=headers, timeout=10).status_code == 200
         return self.wait(lambda: str(self.hook[-1]["text"]) if len(self.hook) > before else "")
 
     def ask_by_teams(self, user: str, text: str) -> requests.Response:
@@ -103,7 +103,7 @@ class ChatPlace:
         body = json.dumps(message).encode()
         signature = b64encode(hmac.digest(self.secret.encode(), body, "sha256")).decode()
         headers = {"Authorization": f"HMAC {signature}", "Content-Type": "application/json"}
-        return requests.post(self.door, data=body, headers=headers, timeout=10)
+        return requests.post(self.endpoint, data=body, headers=headers, timeout=10)
 
     def request(self, user: str, text: str) -> str:
         """Ask for what needs another person, and give the id that they have to approve."""
@@ -177,5 +177,5 @@ def chat_place(
         with Stack(folder / "stack", policy=policy, storage=take_account(), environment=settings) as stack:
             seed_database(stack.mongodb_uri, megabytes="tiny", seed=7)
             place = ChatPlace(stack, site, secret, hooks.url, taken)
-            talk.integration.url = place.door
+            talk.integration.url = place.endpoint
             yield place

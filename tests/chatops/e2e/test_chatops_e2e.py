@@ -35,7 +35,7 @@ def test_two_people_roll_a_release_back_from_the_chat(chat_place) -> None:
     assert chat_place.site.greeting() == "two"
     assert "from revision 2 to 1" in chat_place.ask("uAna", "rollback 1 dry run")
     asked = chat_place.request("uAna", "rollback 1")
-    # One person is the same at every door, whatever the name is there.
+    # One person is the same at every endpoint, whatever the name is there.
     for refused in (
         chat_place.ask("uAna", f"approve {asked}"),
         chat_place.ask_by_slack("UANA", f"approve {asked}"),
@@ -89,7 +89,7 @@ def test_a_forged_message_an_edit_and_a_repetition_change_nothing(chat_place) ->
     assert "none waits" in chat_place.ask("uAna", "status")
     assert len(talk.thread(message)) == 1
     wrong = {**talk.payload(talk.messages[message]), "token": "guessed"}
-    assert requests.post(chat_place.door, json=wrong, timeout=10).status_code == 401
+    assert requests.post(chat_place.endpoint, json=wrong, timeout=10).status_code == 401
 
 
 def test_the_story_is_in_the_audit_trail_whose_chain_is_whole(chat_place) -> None:
@@ -101,9 +101,9 @@ def test_the_story_is_in_the_audit_trail_whose_chain_is_whole(chat_place) -> Non
     assert "chat.rollback" in chat_place.cli("audit", "show", "--who", "ana")
 
 
-def test_the_open_door_closes_what_has_no_proof(chat_place) -> None:
-    assert requests.post(chat_place.door, json={"command": "status"}, timeout=10).status_code == 401
-    assert requests.post(chat_place.door, data=b"x" * (1 << 20), timeout=10).status_code == 413
-    signed_in = requests.post(f"{chat_place.door}/signed-in", json={"command": "status"}, timeout=10)
+def test_the_open_endpoint_closes_what_has_no_proof(chat_place) -> None:
+    assert requests.post(chat_place.endpoint, json={"command": "status"}, timeout=10).status_code == 401
+    assert requests.post(chat_place.endpoint, data=b"x" * (1 << 20), timeout=10).status_code == 413
+    signed_in = requests.post(f"{chat_place.endpoint}/signed-in", json={"command": "status"}, timeout=10)
     assert signed_in.status_code == 503
     assert "App Service authentication is not on" in signed_in.text

@@ -1,4 +1,4 @@
-"""Every command through the door behind sign-in, by the features' own entry points; Azure is the stand-in."""
+"""Every command through the endpoint behind sign-in, by the features' entry points; Azure is the stand-in."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ pytestmark = pytest.mark.timeout(300)
 
 @dataclass
 class SignedIn:
-    """The door for who is signed in."""
+    """The endpoint for who is signed in."""
 
     url: str
     target: str

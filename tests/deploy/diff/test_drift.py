@@ -137,7 +137,7 @@ def test_what_the_clusters_own_controllers_change_is_no_drift():
         assert told(live(("spec.replicas", 5), managed=[scaled])) == []
 
 
-def test_a_person_who_scales_is_told_though_an_autoscaler_uses_the_same_door():
+def test_a_person_who_scales_is_told_though_an_autoscaler_uses_the_same_endpoint():
     scaled = owned({"f:spec": {"f:replicas": {}}}, "kubectl") | {"subresource": "scale"}
     (found,) = told(live(("spec.replicas", 5), managed=[scaled]))
     assert "1 -> 5 by kubectl at" in found

@@ -33,7 +33,7 @@ class Place:
     site: Site
 
     @property
-    def door(self) -> str:
+    def endpoint(self) -> str:
         return f"{self.stack.host.url}/api/github/webhook"
 
     def ship(self, version: str, greeting: str, **more: Any) -> DeployRecord:

@@ -69,7 +69,10 @@ def test_an_open_pull_request_gets_its_plan_as_one_comment_that_follows_it(place
 
     def tell(action: str) -> None:
         payload = webhooks.pull_request(place.site.repository, pull, place.site.github.url, action)
-        assert place.site.github.deliver(place.door, "pull_request", payload, place.site.secret).status == 202
+        assert (
+            place.site.github.deliver(place.endpoint, "pull_request", payload, place.site.secret).status
+            == 202
+        )
 
     tell("opened")
     _until(lambda: comments.get(pull.number))
@@ -88,7 +91,7 @@ def test_a_redelivery_changes_nothing(place) -> None:
     pull = place.site.repository.pulls[record.progress.pull]
     payload = webhooks.pull_request(place.site.repository, pull, place.site.github.url)
     again = place.site.github.deliver(
-        place.door, "pull_request", payload, place.site.secret, delivery_id=record.request.delivery
+        place.endpoint, "pull_request", payload, place.site.secret, delivery_id=record.request.delivery
     )
     assert again.status == 202
     later = place.ship("8.3.0", "twice")
@@ -145,7 +148,7 @@ def test_a_worker_killed_in_the_middle_of_helm_is_followed_by_one_that_finishes(
     # The dead worker's message stays hidden for minutes: another event of the same merge goes on.
     pull = next(one for one in place.site.repository.pulls.values() if one.merge_commit_sha == sha)
     payload = webhooks.pull_request(place.site.repository, pull, place.site.github.url)
-    assert place.site.github.deliver(place.door, "pull_request", payload, place.site.secret).status == 202
+    assert place.site.github.deliver(place.endpoint, "pull_request", payload, place.site.secret).status == 202
     record = ended(place.stack, sha)
     assert record.state.value == "done", record
     assert record.progress.attempts == 2, record.log
@@ -211,7 +214,7 @@ def test_five_hundred_forged_webhooks_are_all_turned_away_by_the_running_host(pl
     with requests.Session() as session:
         for number in range(500):
             forged, headers = _forge(dice, number, body, good)
-            answer = session.post(place.door, data=forged, headers=headers, timeout=10)
+            answer = session.post(place.endpoint, data=forged, headers=headers, timeout=10)
             assert 400 <= answer.status_code < 500, f"{number}: {answer.status_code} {answer.text}"
 
 

@@ -1,4 +1,4 @@
-"""The door: who gets in, what is made of it, and that nobody else does."""
+"""The hook: who gets in, what is made of it, and that nobody else does."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def queues() -> MemoryQueues:
 
 
 @pytest.fixture
-def door(queues: MemoryQueues) -> intake.WebhookIntake:
+def hook(queues: MemoryQueues) -> intake.WebhookIntake:
     return intake.WebhookIntake((SECRET, OLDER), TARGETS, intake.make_group_commit(queues))
 
 
@@ -48,11 +48,11 @@ def merged() -> dict:
 
 
 def knock(
-    door: intake.WebhookIntake, event: str, payload: dict, secret: str = SECRET, **more
+    hook: intake.WebhookIntake, event: str, payload: dict, secret: str = SECRET, **more
 ) -> intake.WebhookAnswer:
     body = webhooks.encode_payload(payload)
     headers = {**webhooks.delivery_headers(event, body, secret), **more}
-    return asyncio.run(intake.receive_delivery(door, headers, body))
+    return asyncio.run(intake.receive_delivery(hook, headers, body))
 
 
 def test_an_open_pull_request_is_put_on_the_queue_by_its_number(queues) -> None:
@@ -61,18 +61,18 @@ def test_an_open_pull_request_is_put_on_the_queue_by_its_number(queues) -> None:
     repository.branch("topic")
     pull = repository.open_pull("topic")
     targets = (DeployTarget("acme/chat", "main", "production", "branches"),)
-    door = intake.WebhookIntake((SECRET,), targets, intake.make_group_commit(queues))
+    hook = intake.WebhookIntake((SECRET,), targets, intake.make_group_commit(queues))
     payload = webhooks.pull_request(repository, pull, "https://github.example", "opened")
-    assert knock(door, "pull_request", payload).status == 202
+    assert knock(hook, "pull_request", payload).status == 202
     (told,) = intake.parse_message(queues.take(intake.QUEUE))
     assert (told["plan"], told["repository"]) == (pull.number, "acme/chat")
     assert is_plan_request(told)
-    assert knock(door, "pull_request", payload, "not-the-secret").status == 401
+    assert knock(hook, "pull_request", payload, "not-the-secret").status == 401
 
 
 @pytest.mark.parametrize("secret", [SECRET, OLDER], ids=["newer", "older"])
-def test_a_merge_signed_with_either_secret_is_put_on_the_queue(door, queues, merged, secret) -> None:
-    answer = knock(door, "pull_request", merged, secret)
+def test_a_merge_signed_with_either_secret_is_put_on_the_queue(hook, queues, merged, secret) -> None:
+    answer = knock(hook, "pull_request", merged, secret)
     assert answer.status == 202
     (asked,) = intake.parse_message(queues.take(intake.QUEUE))
     assert asked["sha"] == merged["pull_request"]["merge_commit_sha"]
@@ -80,18 +80,18 @@ def test_a_merge_signed_with_either_secret_is_put_on_the_queue(door, queues, mer
     assert set(asked) == {"repository", "sha", "environment", "pull", "delivery"}
 
 
-def knock_with_form(door: intake.WebhookIntake, event: str, body: bytes, content_type: str = FORM):
+def knock_with_form(hook: intake.WebhookIntake, event: str, body: bytes, content_type: str = FORM):
     headers = webhooks.delivery_headers(event, body, SECRET, content_type=content_type)
-    return asyncio.run(intake.receive_delivery(door, headers, body))
+    return asyncio.run(intake.receive_delivery(hook, headers, body))
 
 
 @pytest.mark.parametrize("content_type", [FORM, FORM.upper(), f"{FORM}; charset=utf-8"])
 def test_a_merge_sent_as_a_form_which_is_githubs_default_is_put_on_the_queue(
-    door, queues, merged, content_type
+    hook, queues, merged, content_type
 ) -> None:
     title = {"title": "Grüße & more = 100 % + \u2028 🚀"}
     payload = {**merged, "pull_request": {**merged["pull_request"], **title}}
-    assert knock_with_form(door, "pull_request", webhooks.encode_form(payload), content_type).status == 202
+    assert knock_with_form(hook, "pull_request", webhooks.encode_form(payload), content_type).status == 202
     (asked,) = intake.parse_message(queues.take(intake.QUEUE))
     assert asked["sha"] == merged["pull_request"]["merge_commit_sha"]
 
@@ -100,19 +100,19 @@ def test_a_merge_sent_as_a_form_which_is_githubs_default_is_put_on_the_queue(
     "body",
     [b"", b"payload", b"payload=", b"other=1", b"payload=%7B%7D&payload=%7B%7D", b"payload=%zz", b"&" * 99],
 )
-def test_a_form_without_one_payload_is_malformed(door, queues, body) -> None:
-    assert knock_with_form(door, "pull_request", body).status == 400
+def test_a_form_without_one_payload_is_malformed(hook, queues, body) -> None:
+    assert knock_with_form(hook, "pull_request", body).status == 400
     assert queues.length(intake.QUEUE) == 0
 
 
-def test_a_form_is_only_read_as_one_where_it_says_so(door, merged) -> None:
+def test_a_form_is_only_read_as_one_where_it_says_so(hook, merged) -> None:
     assert (
-        knock_with_form(door, "pull_request", webhooks.encode_form(merged), "application/json").status == 400
+        knock_with_form(hook, "pull_request", webhooks.encode_form(merged), "application/json").status == 400
     )
-    assert knock_with_form(door, "pull_request", webhooks.encode_payload(merged)).status == 400
+    assert knock_with_form(hook, "pull_request", webhooks.encode_payload(merged)).status == 400
 
 
-def test_a_push_of_as_many_commits_as_github_sends_is_taken(door, queues) -> None:
+def test_a_push_of_as_many_commits_as_github_sends_is_taken(hook, queues) -> None:
     repository = Repository("acme/chat")
     before, after = repository.commit({"a": b"1"}), repository.commit({"a": b"2"})
     push = webhooks.push_event(repository, "main", before, after, "https://github.example")
@@ -120,7 +120,7 @@ def test_a_push_of_as_many_commits_as_github_sends_is_taken(door, queues) -> Non
     body = webhooks.encode_payload({**push, "commits": [commit] * 2048})
     assert len(body) > 3 << 20
     for content_type, data in (("application/json", body), (FORM, b"payload=" + quote(body).encode())):
-        assert knock_with_form(door, "push", data, content_type).status == 202
+        assert knock_with_form(hook, "push", data, content_type).status == 202
         assert queues.take(intake.QUEUE)
 
 
@@ -137,32 +137,32 @@ def with_access(queues, find_access_problems) -> intake.WebhookIntake:
 
 
 @pytest.mark.parametrize("form", [False, True], ids=["JSON", "form"])
-def test_a_ping_of_a_webhook_that_fits_says_what_is_deployed_where(door, queues, form) -> None:
+def test_a_ping_of_a_webhook_that_fits_says_what_is_deployed_where(hook, queues, form) -> None:
     body = webhooks.encode_form(ping()) if form else webhooks.encode_payload(ping())
-    answer = knock_with_form(door, "ping", body, FORM if form else "application/json")
+    answer = knock_with_form(hook, "ping", body, FORM if form else "application/json")
     assert answer.status == 202
     for word in ("acme/chat", "branch main", "environment production"):
         assert word in answer.text
     assert queues.length(intake.QUEUE) == 0
 
 
-def test_a_ping_of_another_repository_is_refused_and_names_ours(door) -> None:
+def test_a_ping_of_another_repository_is_refused_and_names_ours(hook) -> None:
     payload = webhooks.ping_event(Repository("eve/chat"), "https://github.example")
-    answer = knock(door, "ping", payload)
+    answer = knock(hook, "ping", payload)
     assert (answer.status, "eve/chat is not deployed" in answer.text, "acme/chat" in answer.text) == (
         403, True, True,
     )  # fmt: skip
 
 
-def test_a_ping_of_a_webhook_that_sends_no_pull_requests_is_refused(door) -> None:
-    answer = knock(door, "ping", ping(events=["push"]))
+def test_a_ping_of_a_webhook_that_sends_no_pull_requests_is_refused(hook) -> None:
+    answer = knock(hook, "ping", ping(events=["push"]))
     assert (answer.status, "Pull requests" in answer.text) == (422, True)
-    assert knock(door, "ping", ping(events=["*"])).status == 202
+    assert knock(hook, "ping", ping(events=["*"])).status == 202
 
 
 def test_a_ping_says_what_the_app_may_not_read(queues) -> None:
-    door = with_access(queues, lambda target: [f"branch {target.branch} not found"])
-    answer = knock(door, "ping", ping())
+    hook = with_access(queues, lambda target: [f"branch {target.branch} not found"])
+    answer = knock(hook, "ping", ping())
     assert (answer.status, answer.text.endswith("branch main not found")) == (422, True)
 
 
@@ -174,8 +174,8 @@ def test_a_ping_is_answered_where_github_cannot_be_asked(queues) -> None:
     assert (answer.status, "rights are unknown" in answer.text) == (202, True)
 
 
-def test_only_a_signed_ping_is_answered(door) -> None:
-    assert knock(door, "ping", ping(), "wrong").status == 401
+def test_only_a_signed_ping_is_answered(hook) -> None:
+    assert knock(hook, "ping", ping(), "wrong").status == 401
 
 
 def access_problems(repository: Repository) -> list[str]:
@@ -204,11 +204,11 @@ def test_a_right_that_is_missing_is_named() -> None:
     assert find_access_problems(Blind(repository), TARGETS[0]) == ["checks: Grant checks=read"]
 
 
-def test_without_a_secret_the_door_is_closed_to_everybody(queues, merged) -> None:
+def test_without_a_secret_the_endpoint_is_closed_to_everybody(queues, merged) -> None:
     for secrets in ((), ("",)):
-        door = intake.WebhookIntake(secrets, TARGETS, intake.make_group_commit(queues))
+        hook = intake.WebhookIntake(secrets, TARGETS, intake.make_group_commit(queues))
         for signed in (SECRET, ""):
-            assert knock(door, "pull_request", merged, signed).status == 503
+            assert knock(hook, "pull_request", merged, signed).status == 503
     assert queues.length(intake.QUEUE) == 0
 
 
@@ -223,7 +223,7 @@ def test_without_a_secret_the_door_is_closed_to_everybody(queues, merged) -> Non
         pytest.param({"sha": "../../etc"}, 400, id="a path for a commit"),
     ],
 )
-def test_what_is_no_merge_of_ours_puts_nothing_on_the_queue(door, queues, merged, change, status) -> None:
+def test_what_is_no_merge_of_ours_puts_nothing_on_the_queue(hook, queues, merged, change, status) -> None:
     payload = json.loads(json.dumps(merged))
     payload["action"] = change.get("action", "closed")
     pull = payload["pull_request"]
@@ -231,41 +231,41 @@ def test_what_is_no_merge_of_ours_puts_nothing_on_the_queue(door, queues, merged
     pull["base"]["ref"] = change.get("branch", "main")
     pull["merge_commit_sha"] = change.get("sha", pull["merge_commit_sha"])
     payload["repository"]["full_name"] = change.get("repository", "acme/chat")
-    assert knock(door, "pull_request", payload).status == status
+    assert knock(hook, "pull_request", payload).status == status
     assert queues.length(intake.QUEUE) == 0
 
 
-def test_a_ping_is_answered_and_a_push_is_passed_on_without_a_pull_request(door, queues, merged) -> None:
-    assert knock(door, "ping", {"zen": "x"}).status == 202
+def test_a_ping_is_answered_and_a_push_is_passed_on_without_a_pull_request(hook, queues, merged) -> None:
+    assert knock(hook, "ping", {"zen": "x"}).status == 202
     repository = Repository("acme/chat")
     before = repository.commit({"a": b"1"})
     after = repository.commit({"a": b"2"})
     push = webhooks.push_event(repository, "main", before, after, "https://github.example")
-    assert knock(door, "push", push).status == 202
+    assert knock(hook, "push", push).status == 202
     (asked,) = intake.parse_message(queues.take(intake.QUEUE))
     assert (asked["sha"], asked["pull"]) == (after, 0)
-    assert knock(door, "push", {**push, "forced": True}).status == 403
-    assert knock(door, "push", {**push, "deleted": True, "after": "0" * 40}).status == 202
+    assert knock(hook, "push", {**push, "forced": True}).status == 403
+    assert knock(hook, "push", {**push, "deleted": True, "after": "0" * 40}).status == 202
     assert queues.length(intake.QUEUE) == 0
 
 
-def test_a_body_above_the_cap_is_turned_away_before_it_is_hashed_or_parsed(door, merged) -> None:
+def test_a_body_above_the_cap_is_turned_away_before_it_is_hashed_or_parsed(hook, merged) -> None:
     for told in (str(MAX_BODY_BYTES + 1), "9" * 40):
-        assert knock(door, "pull_request", merged, **{"Content-Length": told}).status == 413
+        assert knock(hook, "pull_request", merged, **{"Content-Length": told}).status == 413
     body = b" " * (MAX_BODY_BYTES + 1)
     headers = webhooks.delivery_headers("pull_request", body, SECRET)
-    assert asyncio.run(intake.receive_delivery(door, headers, body)).status == 413
+    assert asyncio.run(intake.receive_delivery(hook, headers, body)).status == 413
 
 
 def test_a_queue_that_takes_nothing_is_told_as_a_failure(merged) -> None:
     def refuse(_items) -> None:
         raise Unavailable("the queue does not answer")
 
-    door = intake.WebhookIntake((SECRET,), TARGETS, GroupCommit(refuse))
-    assert knock(door, "pull_request", merged).status == 503
+    hook = intake.WebhookIntake((SECRET,), TARGETS, GroupCommit(refuse))
+    assert knock(hook, "pull_request", merged).status == 503
 
 
-def test_ten_thousand_fuzzed_webhooks_and_none_is_accepted(door, queues, merged) -> None:
+def test_ten_thousand_fuzzed_webhooks_and_none_is_accepted(hook, queues, merged) -> None:
     dice, body = random.Random(20261123), webhooks.encode_payload(merged)
     good = webhooks.delivery_headers("pull_request", body, SECRET)
     for number in range(10_000):
@@ -295,10 +295,10 @@ def test_ten_thousand_fuzzed_webhooks_and_none_is_accepted(door, queues, merged)
                 del headers["X-Hub-Signature-256"]
             case 5:  # noise
                 fuzzed = dice.randbytes(dice.randrange(300))
-        verdict = intake.evaluate_delivery(door, headers, fuzzed)
+        verdict = intake.evaluate_delivery(hook, headers, fuzzed)
         assert not isinstance(verdict, Accept), number
         assert 400 <= verdict.status < 500, (number, verdict)
-    assert isinstance(intake.evaluate_delivery(door, good, body), Accept), (
+    assert isinstance(intake.evaluate_delivery(hook, good, body), Accept), (
         "the fuzz must start from what is accepted"
     )
     assert queues.length(intake.QUEUE) == 0

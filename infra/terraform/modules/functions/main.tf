@@ -158,7 +158,7 @@ resource "azapi_update_resource" "no_passwords" {
   body      = { properties = { allow = false } }
 }
 
-# Who looks at the pages for people. Everything else has a door of its own: a signature, a key, or nothing to hide.
+# Who looks at the pages for people. Everything else checks by itself: a signature, a key, or nothing to hide.
 resource "azapi_update_resource" "sign_in" {
   type      = "Microsoft.Web/sites/config@2024-11-01"
   name      = "authsettingsV2"

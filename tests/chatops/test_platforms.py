@@ -1,4 +1,4 @@
-"""No door raises, whatever bytes a stranger sends, and without its secret none opens."""
+"""No platform raises, whatever bytes a stranger sends, and without its secret none opens."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.chatops.doors import Decline, read_rocketchat, read_slack, read_teams
+from shared.chatops.platforms import Decline, read_rocketchat, read_slack, read_teams
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 TOKEN = "0123456789abcdef0123456789abcdef"
@@ -23,7 +23,7 @@ TEAMS_FIELDS = ("from", "conversation", "id", "text", "timestamp")
 
 
 @pytest.mark.parametrize("stamp", ["", "x", "-1", "1.5", "9" * 11, "9" * 12, "9" * 400, "１２３", "0"])
-def test_a_stranger_cannot_break_the_door_of_slack_with_a_timestamp(stamp: str) -> None:
+def test_a_stranger_cannot_break_the_endpoint_of_slack_with_a_timestamp(stamp: str) -> None:
     headers = {"x-slack-request-timestamp": stamp, "x-slack-signature": "v0=00"}
     answer = read_slack(b"", headers, (TOKEN,), NOW)
     assert isinstance(answer, Decline)

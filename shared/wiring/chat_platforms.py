@@ -1,4 +1,4 @@
-"""The wiring of the doors of chat-ops: their secrets, and why one is closed."""
+"""The wiring of the platforms of chat-ops: their secrets, and why one is closed."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from shared.wiring.pages import page_access
 
 if TYPE_CHECKING:
     from shared.chatops.intake import ChatIntake
-    from shared.chatops.model import Door
+    from shared.chatops.model import ChatPlatform
     from shared.chatops.ports import ChatRooms, ReplyHook
     from shared.settings.setting import Setting
 
 
 @cache
 def build_chat_intake() -> ChatIntake:
-    """What the doors need; without a secret a door is there all the same, and stays closed."""
+    """What the platforms need; without a secret its platform is closed."""
     from shared.chatops.intake import ChatIntake, make_group_commit
-    from shared.chatops.model import Door
+    from shared.chatops.model import ChatPlatform
 
-    closed = find_closed_doors()
-    secrets: dict[Door, tuple[str, ...]] = {}
-    for door, setting in secret_settings().items():
+    closed = find_disabled_platforms()
+    secrets: dict[ChatPlatform, tuple[str, ...]] = {}
+    for platform, setting in secret_settings().items():
         try:
-            secrets[door] = read_secrets(setting)
-        except UsageError as error:  # a mistake at one door closes that one only
-            secrets[door], closed[door] = (), error.public
+            secrets[platform] = read_secrets(setting)
+        except UsageError as error:  # a mistake at one platform closes that one only
+            secrets[platform], closed[platform] = (), error.public
     return ChatIntake(
-        make_group_commit(connect_queues()), system_clock(), read_queue_key(), secrets[Door.ROCKETCHAT],
-        secrets[Door.SLACK], secrets[Door.TEAMS], page_access(), closed,
+        make_group_commit(connect_queues()), system_clock(), read_queue_key(),
+        secrets[ChatPlatform.ROCKETCHAT], secrets[ChatPlatform.SLACK], secrets[ChatPlatform.TEAMS], page_access(), closed,
     )  # fmt: skip
 
 
@@ -47,62 +47,65 @@ def read_queue_key() -> bytes:
     return derive_queue_key(read_environment().get(definitions.SIGNING_KEY)) if key_text.strip() else b""
 
 
-def secret_settings() -> dict[Door, Setting]:
-    """The setting of each door's secrets."""
-    from shared.chatops.model import Door
+def secret_settings() -> dict[ChatPlatform, Setting]:
+    """The setting of each platform's secrets."""
+    from shared.chatops.model import ChatPlatform
 
     return {
-        Door.ROCKETCHAT: chat_definitions.ROCKETCHAT_TOKENS,
-        Door.SLACK: chat_definitions.SLACK_SECRETS,
-        Door.TEAMS: chat_definitions.TEAMS_SECRETS,
+        ChatPlatform.ROCKETCHAT: chat_definitions.ROCKETCHAT_TOKENS,
+        ChatPlatform.SLACK: chat_definitions.SLACK_SECRETS,
+        ChatPlatform.TEAMS: chat_definitions.TEAMS_SECRETS,
     }
 
 
-def find_closed_doors() -> dict[Door, str]:
-    """Why each closed door is closed. Raises UsageError."""
-    from shared.chatops.model import Door
+def find_disabled_platforms() -> dict[ChatPlatform, str]:
+    """Why each closed platform is closed. Raises UsageError."""
+    from shared.chatops.model import ChatPlatform
 
     if not load_policy().chat.rules:
-        return dict.fromkeys(Door, "policy.yaml has no chat.rules")
+        return dict.fromkeys(ChatPlatform, "policy.yaml has no chat.rules")
     if not read_queue_key():
-        return dict.fromkeys(Door, f"{definitions.SIGNING_KEY.name} not set")
-    needed: dict[Door, tuple[Setting, ...]] = {
-        Door.ROCKETCHAT: (
+        return dict.fromkeys(ChatPlatform, f"{definitions.SIGNING_KEY.name} not set")
+    needed: dict[ChatPlatform, tuple[Setting, ...]] = {
+        ChatPlatform.ROCKETCHAT: (
             chat_definitions.ROCKETCHAT_TOKENS, definitions.CHAT, chat_definitions.ROCKETCHAT_USER,
             chat_definitions.ROCKETCHAT_USER_TOKEN,
         ),
-        Door.SLACK: (chat_definitions.SLACK_SECRETS,),
-        Door.TEAMS: (chat_definitions.TEAMS_SECRETS,),
+        ChatPlatform.SLACK: (chat_definitions.SLACK_SECRETS,),
+        ChatPlatform.TEAMS: (chat_definitions.TEAMS_SECRETS,),
     }  # fmt: skip
-    # All four for Rocket.Chat: a token without a way to read back would open a door to whoever saw it once.
+    # All four for Rocket.Chat: a token without a way to read back would be enough for whoever saw it once.
     closed = {}
-    for door, settings in needed.items():
+    for platform, settings in needed.items():
         if missing := [one.name for one in settings if not read_environment().get(one)]:
-            closed[door] = f"{', '.join(missing)} not set"
+            closed[platform] = f"{', '.join(missing)} not set"
     # On a person's own machine nobody vouches for anybody, and the header could be written by hand.
     access = page_access()
     if access.problem or access.sign_in != "app-service":
-        closed[Door.WEB] = access.problem or "App Service authentication is not on"
+        closed[ChatPlatform.WEB] = access.problem or "App Service authentication is not on"
     return closed
 
 
-def describe_doors() -> str:
-    """Which doors are open and why the others are closed. Raises Unavailable if a rule names a closed one."""
-    from shared.chatops.model import Door
+def describe_platforms() -> str:
+    """Which platforms are open and why others are closed. Raises Unavailable if a rule names a closed one."""
+    from shared.chatops.model import ChatPlatform
 
-    closed = find_closed_doors()
+    closed = find_disabled_platforms()
     named = {room.partition(":")[0] for rule in load_policy().chat.rules for room in rule.rooms}
-    doors = (Door.ROCKETCHAT, Door.SLACK, Door.TEAMS, Door.WEB)
-    states = [f"{door} closed: {closed[door]}" if door in closed else f"{door} open" for door in doors]
+    platforms = (ChatPlatform.ROCKETCHAT, ChatPlatform.SLACK, ChatPlatform.TEAMS, ChatPlatform.WEB)
+    states = [
+        f"{platform} closed: {closed[platform]}" if platform in closed else f"{platform} open"
+        for platform in platforms
+    ]
     text = "; ".join(states)
-    # A door that is closed on purpose is fine; one that policy counts on is a fault.
-    if any(str(door) in named for door in closed):
-        raise Unavailable(f"a room of chat.rules has a closed door: {text}")
+    # A platform that is closed on purpose is fine; one that policy counts on is a fault.
+    if any(str(platform) in named for platform in closed):
+        raise Unavailable(f"chat.rules names a room of a closed platform: {text}")
     return text
 
 
 def connect_rooms() -> ChatRooms | None:
-    """Rocket.Chat by its REST interface; None where its door is closed. Raises UsageError."""
+    """Rocket.Chat by its REST interface; None where its platform is closed. Raises UsageError."""
     from shared.adapters.chat_rooms import connect
     from shared.kernel.secret import Secret
 
@@ -130,7 +133,7 @@ def read_secrets(setting: Setting) -> tuple[str, ...]:
         hint = "Keep the new one and the one that goes."
         raise UsageError(f"{setting.name} has {len(values)} secrets", hint=hint)
     if setting is chat_definitions.TEAMS_SECRETS:
-        from shared.chatops.doors import decode_teams_secret
+        from shared.chatops.platforms import decode_teams_secret
 
         if not all(map(decode_teams_secret, values)):
             raise UsageError(

@@ -1,7 +1,7 @@
-"""What each door proves about a request, before anything of it is believed.
+"""What each platform proves about a request, before anything of it is believed.
 
-- Rocket.Chat's outgoing webhook has a static token in its body and no signature: it opens the door, and what
-  changes something is read back (`readback`).
+- Rocket.Chat's outgoing webhook has a static token in its body and no signature: it lets a request in, and
+  what changes something is read back (`readback`).
 - Slack signs time and body: https://docs.slack.dev/authentication/verifying-requests-from-slack
 - Teams signs the body:
   https://learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/how-to/add-outgoing-webhook
@@ -26,7 +26,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs
 
-from shared.chatops.model import ChatRequest, Door
+from shared.chatops.model import ChatPlatform, ChatRequest
 from shared.kernel.timestamps import from_unix_seconds, parse_timestamp
 from shared.web.signin import PageAccess, authenticate
 
@@ -80,7 +80,8 @@ def read_rocketchat(body: bytes, tokens: Sequence[str], now: datetime) -> ChatRe
     if reason := _judge_age(sent, now):
         return Decline(reason, 200)
     return ChatRequest(
-        Door.ROCKETCHAT, message, (f"rocketchat:{user}",), f"rocketchat:{room}", text[len(TRIGGER) :], sent,
+        ChatPlatform.ROCKETCHAT, message,
+        (f"rocketchat:{user}",), f"rocketchat:{room}", text[len(TRIGGER) :], sent,
         original=text, message=message, thread=thread,
     )  # fmt: skip
 
@@ -110,7 +111,8 @@ def read_slack(
         return Decline("team_id, user_id or channel_id is missing or malformed")
     # Slack has no id of a delivery. What is signed is one: the same bytes at the same second.
     return ChatRequest(
-        Door.SLACK, hashlib.sha256(base).hexdigest(), (f"slack:{team}/{user}",), f"slack:{team}/{channel}",
+        ChatPlatform.SLACK,
+        hashlib.sha256(base).hexdigest(), (f"slack:{team}/{user}",), f"slack:{team}/{channel}",
         first.get("text", ""), sent, reply_url=first.get("response_url", "")[:500],
     )  # fmt: skip
 
@@ -146,7 +148,9 @@ def read_teams(
     if reason := _judge_age(sent, now):
         return Decline(reason, 200)
     accounts = (f"teams:{user}", *([f"aad:{object_id}"] if _OBJECT_ID.fullmatch(object_id) else []))
-    return ChatRequest(Door.TEAMS, f"{room} {message}", accounts, f"teams:{room}", strip_mention(text), sent)
+    return ChatRequest(
+        ChatPlatform.TEAMS, f"{room} {message}", accounts, f"teams:{room}", strip_mention(text), sent
+    )
 
 
 def read_web(
@@ -168,7 +172,9 @@ def read_web(
         return Decline("Idempotency-Key is malformed")
     # With the person's id: nobody takes somebody else's key before they use it.
     delivery = f"{person.id} {key or random.token_hex(16)}"
-    return ChatRequest(Door.WEB, delivery, tuple(sorted(person.accounts)), "web", payload["command"], now)
+    return ChatRequest(
+        ChatPlatform.WEB, delivery, tuple(sorted(person.accounts)), "web", payload["command"], now
+    )
 
 
 def decode_teams_secret(secret: str) -> bytes:
