@@ -1,4 +1,4 @@
-"""Deploys: the endpoint for GitHub's webhooks, the queue, the daily check for drift, and the page of a deploy."""
+"""Deploys: the endpoint for GitHub's webhooks, the queue, the daily check for drift, and a deploy's page."""
 
 import logging
 

@@ -33,7 +33,8 @@ def build_chat_intake() -> ChatIntake:
             secrets[platform], closed[platform] = (), error.public
     return ChatIntake(
         make_group_commit(connect_queues()), system_clock(), read_queue_key(),
-        secrets[ChatPlatform.ROCKETCHAT], secrets[ChatPlatform.SLACK], secrets[ChatPlatform.TEAMS], page_access(), closed,
+        secrets[ChatPlatform.ROCKETCHAT], secrets[ChatPlatform.SLACK],
+        secrets[ChatPlatform.TEAMS], page_access(), closed,
     )  # fmt: skip
 
 
