@@ -31,7 +31,7 @@ from bench import (
 from bench.data import ROOT, prepare
 
 RESULTS = ROOT / "bench" / "results.json"
-_PACKAGES = ("azure-functions", "azure-storage-blob", "cryptography", "pymongo", "xxhash", "zstandard")
+_PACKAGES = ("azure-functions", "urllib3", "cryptography", "pymongo", "xxhash", "zstandard")
 
 
 def machine() -> dict[str, Any]:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import base64
 import json
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from azure.functions.meta import Datum
-from azure.storage.queue import QueueMessage
 
 from local.host.functions import Function
 from shared.kernel.errors import UsageError
+
+if TYPE_CHECKING:
+    # Not at run time: a worker whose first call is measured has no queue SDK of its own.
+    from azure.storage.queue import QueueMessage
 
 
 def decode_body(content: str, *, base64_encoded: bool) -> bytes:

@@ -26,7 +26,6 @@ _EXPENSIVE = (
     "aiohttp",
     "azure.core",
     "azure.functions",
-    "azure.storage.blob",
     "cryptography.x509",
     "hypothesis.strategies",
     "pydantic",

@@ -1,30 +1,28 @@
-"""Azure Storage queues, with messages as the Functions host reads them: UTF-8 text in base64."""
+"""Azure Storage queues, with messages as the Functions host reads them: UTF-8 text in base64.
+
+https://learn.microsoft.com/rest/api/storageservices/queue-service-rest-api
+"""
 
 from __future__ import annotations
 
+import base64
 import math
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from shared.azure.sdk import (
-    Retries,
-    find_authority,
-    hide_bad_settings,
-    identity,
-    load_azure_core,
-    quiet_sdk_logs,
-    translate_sdk_errors,
-)
-from shared.kernel.errors import AlreadyExists, NotFound, UsageError
+from shared.azure.storage.calls import encode_path
+from shared.azure.storage.connection import open_service
+from shared.azure.storage.retries import Retries
+from shared.azure.storage.service import StorageService
+from shared.kernel.errors import AlreadyExists, NotFound, Unavailable, UsageError
 from shared.kernel.storage_limits import check_message
 
 if TYPE_CHECKING:
-    from azure.storage.queue import QueueClient, QueueServiceClient
-
     from shared.settings.storage_account import StorageAccount
 
 _DEFAULT_RETRIES = Retries()
 _PROBE_SECONDS = 60
+_FOR_EVER = -1
 
 
 def open_queues(account: StorageAccount, *, retries: Retries = _DEFAULT_RETRIES) -> AzureQueues:
@@ -33,33 +31,16 @@ def open_queues(account: StorageAccount, *, retries: Retries = _DEFAULT_RETRIES)
         raise UsageError(
             "the SAS is for a container", hint="Queues need a SAS for the account, or an identity."
         )
-    quiet_sdk_logs()
-    with hide_bad_settings():
-        return AzureQueues(_service(account, retries.options()))
-
-
-def _service(account: StorageAccount, options: dict[str, Any]) -> QueueServiceClient:
-    load_azure_core()
-    from azure.storage.queue import QueueServiceClient
-
-    if account.connection_string:
-        return QueueServiceClient.from_connection_string(account.connection_string, **options)
-    if account.sas:
-        return QueueServiceClient(f"{account.queue_url}?{account.sas}", **options)
-    return QueueServiceClient(
-        account.queue_url,
-        credential=identity(**account.sign_in, authority=find_authority(account.blob_url)),
-        **options,
-    )
+    return AzureQueues(open_service(account, "queue", retries))
 
 
 class AzureQueues:
-    """`Queues` over the SDK's service client.
+    """`Queues` over the requests to the queue service.
 
     A message whose answer is lost is sent again, so it may arrive twice: receivers must not mind.
     """
 
-    def __init__(self, service: QueueServiceClient) -> None:
+    def __init__(self, service: StorageService) -> None:
         self._service = service
 
     def send(self, queue: str, body: str, *, delay: timedelta = timedelta()) -> None:
@@ -68,22 +49,24 @@ class AzureQueues:
         Raises `UsageError` for a longer body or delay, `Unavailable`, `Refused`.
         """
         check_message(queue, body, delay)
+        seconds = math.ceil(delay.total_seconds())
         try:
-            self._send(queue, body, delay)
+            # For ever: Azure drops messages after seven days by default, and a deploy that waits for an
+            # approval must not vanish.
+            self._put_message(queue, body, seconds, _FOR_EVER, f"queue {queue}")
         except NotFound:
             self._create(queue)
-            self._send(queue, body, delay)
+            self._put_message(queue, body, seconds, _FOR_EVER, f"queue {queue}")
 
     def probe_send(self, queue: str) -> bool:
         """See `Queues.probe_send`. Should it not be taken back, it ends a second after it could be seen."""
+        message = f"send to queue {queue}"
         try:
-            with translate_sdk_errors(f"send to queue {queue}"):
-                client = self._client(queue)
-                # The service wants it visible for a second of its life at least.
-                sent = client.send_message(
-                    "probe", visibility_timeout=_PROBE_SECONDS - 1, time_to_live=_PROBE_SECONDS
-                )
-                client.delete_message(sent)
+            # The service wants it visible for a second of its life at least.
+            sent = self._put_message(queue, "probe", _PROBE_SECONDS - 1, _PROBE_SECONDS, message)
+            message_id, receipt = parse_receipt(sent, message)
+            path = encode_path(queue, "messages", message_id)
+            self._service.send("DELETE", path, message, query={"popreceipt": receipt})
         except NotFound:
             return False
         return True
@@ -91,29 +74,49 @@ class AzureQueues:
     def length(self, queue: str) -> int:
         """About how many messages wait, visible or not; 0 if there is no such queue."""
         try:
-            with translate_sdk_errors(f"queue {queue}"):
-                return int(self._client(queue).get_queue_properties().approximate_message_count or 0)
+            answer = self._service.send(
+                "GET", encode_path(queue), f"queue {queue}", query={"comp": "metadata"}
+            )
         except NotFound:
             return 0
+        return int(answer.headers.get("x-ms-approximate-messages-count", 0))
 
-    def _send(self, queue: str, body: str, delay: timedelta) -> None:
-        with translate_sdk_errors(f"queue {queue}"):
-            self._client(queue).send_message(
-                # For ever: Azure drops messages after seven days by default, and a deploy that waits for an
-                # approval must not vanish.
-                body,
-                visibility_timeout=math.ceil(delay.total_seconds()),
-                time_to_live=-1,
-            )
+    def _put_message(
+        self, queue: str, body: str, hidden_seconds: int, kept_seconds: int, message: str
+    ) -> bytes:
+        """Send it, and return the service's receipt. Base64 needs no escapes in XML."""
+        text = base64.b64encode(body.encode()).decode()
+        answer = self._service.send(
+            "POST", encode_path(queue, "messages"), message,
+            query={"visibilitytimeout": str(hidden_seconds), "messagettl": str(kept_seconds)},
+            body=f"<QueueMessage><MessageText>{text}</MessageText></QueueMessage>".encode(),
+        )  # fmt: skip
+        return answer.body
 
     def _create(self, queue: str) -> None:
         try:
-            with translate_sdk_errors(f"queue {queue}"):
-                self._client(queue).create_queue()
+            self._service.send("PUT", encode_path(queue), f"queue {queue}")
         except AlreadyExists:
             return
 
-    def _client(self, queue: str) -> QueueClient:
-        from azure.storage.queue import TextBase64EncodePolicy
 
-        return self._service.get_queue_client(queue, message_encode_policy=TextBase64EncodePolicy())
+def parse_receipt(body: bytes, message: str) -> tuple[str, str]:
+    """The id of a message that was sent, and the receipt that takes it back. Raises `Unavailable`."""
+    from xml.etree import ElementTree
+
+    try:
+        # S314: it is the service that is trusted with the messages.
+        sent = ElementTree.fromstring(body).find("QueueMessage")  # noqa: S314
+        found = ("", "") if sent is None else (sent.findtext("MessageId"), sent.findtext("PopReceipt"))
+    except ElementTree.ParseError as error:
+        raise _unusable(message) from error
+    message_id, receipt = found
+    if not message_id or not receipt:
+        raise _unusable(message)
+    return message_id, receipt
+
+
+def _unusable(message: str) -> Unavailable:
+    return Unavailable(
+        f"cannot reach {message}", value="no answer of Queue Storage", hint="Is there a proxy in between?"
+    )

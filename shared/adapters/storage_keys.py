@@ -12,8 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from shared.azure.arm import PUBLIC_CLOUD, ArmId
 from shared.azure.arm_client import ArmClient, connect_arm
-from shared.kernel.errors import Refused, Unavailable
+from shared.azure.storage.connection import open_service
+from shared.azure.storage.retries import Retries
+from shared.azure.storage.service import StorageService
+from shared.kernel.errors import GroundcrewError, Refused, Unavailable
 from shared.kernel.secret import Secret
+from shared.settings.storage_account import StorageAccount
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -65,33 +69,28 @@ def account_opener(account: str) -> Callable[[Secret], None]:
 
 
 def _open_account(account: str, value: str) -> None:
-    from azure.core.exceptions import AzureError, HttpResponseError
-
-    from shared.azure.sdk import load_azure_core
-
-    load_azure_core()
     try:
-        with _connect(account, value) as service:
-            next(iter(service.list_containers(results_per_page=1).by_page()), None)
-    except HttpResponseError as error:
-        code = str(getattr(error, "error_code", "") or "")
-        if error.status_code not in (401, 403):
-            raise Unavailable("the storage account does not answer", value=code) from error
-        if code not in _SIGNED:
-            raise Refused("the storage account does not take the key", value=code or "HTTP 403") from error
-    except (AzureError, ValueError) as error:
+        # One page of one container: the smallest question that only a right signature answers.
+        _connect(account, value).send(
+            "GET", "/", "the storage account", query={"comp": "list", "maxresults": "1"}
+        )
+    except Refused as error:
+        if str(error.value) not in _SIGNED:
+            raise Refused("the storage account does not take the key", value=error.value) from error
+    except GroundcrewError as error:
         # Not chained where the text is at fault: the parser may quote it.
-        raise Unavailable("the storage account does not answer", value=type(error).__name__) from None
+        raise Unavailable("the storage account does not answer", value=error.value) from None
 
 
-def _connect(account: str, value: str) -> Any:
-    from azure.storage.blob import BlobServiceClient
-
+def _connect(account: str, value: str) -> StorageService:
     if "AccountKey=" in value or "SharedAccessSignature=" in value:
-        return BlobServiceClient.from_connection_string(value, retry_total=1)
-    if "://" in value:  # a SAS URL, of the account or of something in it
+        opened = StorageAccount.by_connection_string(value)
+    elif "://" in value:  # a SAS URL, of the account or of something in it
         base, _, query = value.partition("?")
-        return BlobServiceClient("/".join(base.split("/")[:3]), credential=query, retry_total=1)
-    host = f"https://{account}.blob.core.windows.net"
-    credential: Any = value if "sig=" in value else {"account_name": account, "account_key": value}
-    return BlobServiceClient(host, credential=credential, retry_total=1)
+        opened = StorageAccount(sas=query, blob_url="/".join(base.split("/")[:3]))
+    elif "sig=" in value:
+        opened = StorageAccount(sas=value, blob_url=f"https://{account}.blob.core.windows.net")
+    else:
+        text = f"DefaultEndpointsProtocol=https;AccountName={account};AccountKey={value}"
+        opened = StorageAccount.by_connection_string(text)
+    return open_service(opened, "blob", Retries(attempts=2))

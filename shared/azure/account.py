@@ -11,7 +11,8 @@ import re
 from base64 import urlsafe_b64decode
 from typing import TYPE_CHECKING
 
-from shared.azure.sdk import translate_sdk_errors
+from shared.azure.storage.errors import is_sign_in_error, root_cause_name
+from shared.kernel.errors import Unavailable
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -23,10 +24,15 @@ _OBJECT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 def find_signed_in_person(credential: TokenCredential) -> str:
     """The object id in Entra ID of the person whose sign-in this is; empty for an app's or an unreadable one.
 
-    Raises Unavailable or Refused if there is no sign-in.
+    Raises Unavailable if there is no sign-in.
     """
-    with translate_sdk_errors("cannot sign in to Azure"):
+    try:
         token = credential.get_token(_SCOPE).token
+    except Exception as error:
+        if not is_sign_in_error(error):
+            raise
+        hint = "Are you signed in (az login)?"
+        raise Unavailable("cannot sign in to Azure", value=root_cause_name(error), hint=hint) from error
     return read_person_id(token)
 
 

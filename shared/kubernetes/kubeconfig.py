@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from shared.kernel.errors import Refused, UsageError
+from shared.kernel.proxies import find_proxy
 from shared.kernel.secret import Secret
 from shared.kernel.timestamps import parse_optional_timestamp
 
@@ -171,18 +172,13 @@ def open_pool(config: Kubeconfig, credential: Credential) -> PoolManager:
         options["ssl_context"] = make_tls_context(config.cluster, credential)
     if config.cluster.get("tls-server-name"):
         options["server_hostname"] = str(config.cluster["tls-server-name"])
-    proxy = find_proxy(config)
+    proxy = find_cluster_proxy(config)
     return urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
 
 
-def find_proxy(config: Kubeconfig) -> str:
+def find_cluster_proxy(config: Kubeconfig) -> str:
     """The address of the proxy that the kubeconfig or the environment names; empty for none."""
-    import requests
-
-    environment = requests.utils.get_environ_proxies(config.server)  # minds NO_PROXY
-    return str(
-        config.cluster.get("proxy-url") or requests.utils.select_proxy(config.server, environment) or ""
-    )
+    return str(config.cluster.get("proxy-url") or find_proxy(config.server))
 
 
 def make_tls_context(cluster: Mapping[str, Any], credential: Credential) -> ssl.SSLContext:

@@ -16,8 +16,7 @@ from shared.kernel.version import VERSION
 from shared.settings.environment import read_environment
 
 if TYPE_CHECKING:
-    from shared.azure.first_contact import FirstContact
-    from shared.azure.sdk import Retries
+    from shared.azure.storage.retries import FirstContact, Retries
     from shared.kernel.ports import Blobs, Clock, Queues
     from shared.policy import Policy
     from shared.settings.storage_account import StorageAccount
@@ -36,14 +35,14 @@ def announce_waiting(within: timedelta, notify: Callable[[str], None]) -> None:
 
     For storage that is opened from now on. The app itself does not: there the log says what failed.
     """
-    from shared.azure.first_contact import FirstContact
+    from shared.azure.storage.retries import FirstContact
 
     _contacts[:] = [FirstContact(within, notify)]
 
 
 def storage_retries() -> Retries:
     """How storage that is opened now is tried."""
-    from shared.azure.sdk import Retries
+    from shared.azure.storage.retries import Retries
 
     return Retries(contact=_contacts[-1]) if _contacts else Retries()
 

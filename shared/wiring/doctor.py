@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from shared.azure.sdk import load_core
 from shared.health.doctor import EVERY_JOB, SETTINGS, JobCheck
 from shared.kernel.errors import GroundcrewError, NotFound, Refused, Unavailable
 from shared.settings import definitions
@@ -48,7 +47,6 @@ _HEALTH = {
 
 def doctor_checks() -> list[JobCheck]:
     """All checks of the jobs that policy and settings ask for; that the policy cannot be read is one too."""
-    load_core()  # each check runs in a thread of its own
     try:
         return [*_health_job_checks(), *_job_checks()]
     except GroundcrewError as error:

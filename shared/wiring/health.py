@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
-from shared.azure.sdk import load_core
 from shared.kernel.durations import format_duration
 from shared.kernel.errors import Unavailable
 from shared.settings import definitions
@@ -47,7 +46,6 @@ def health_checks() -> Mapping[str, Check]:
 
     Raises UsageError if the policy cannot be read.
     """
-    load_core()  # each check runs in a thread of its own
     # Outside of the checks: without a policy nothing is known of what should be there, and health as a whole
     # fails.
     rules = load_policy()

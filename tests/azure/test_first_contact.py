@@ -15,8 +15,7 @@ from click.testing import CliRunner
 from cli.main import main
 from shared.adapters.blobs import AzureBlobs, open_blobs
 from shared.adapters.queues import open_queues
-from shared.azure.first_contact import FirstContact
-from shared.azure.sdk import Retries
+from shared.azure.storage.retries import FirstContact, Retries
 from shared.kernel.errors import Unavailable
 from shared.settings.storage_account import StorageAccount
 from shared.wiring import storage_retries

@@ -13,7 +13,8 @@ from local.kubernetes.tls import Authority
 from shared.adapters.blobs import create_container, open_blobs
 from shared.adapters.queues import open_queues
 from shared.azure.arm_client import token_scope
-from shared.azure.sdk import Retries, find_authority, identity
+from shared.azure.sdk import find_authority, identity
+from shared.azure.storage.retries import Retries
 from shared.kernel.errors import GroundcrewError
 from shared.settings.environment import Environment
 from shared.wiring.azure import build_credential

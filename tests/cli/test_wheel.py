@@ -96,7 +96,7 @@ def test_commands_that_need_the_clients_of_azure_mongodb_and_kubernetes_find_the
     modules = (
         "shared.adapters.blobs, shared.adapters.queues, shared.adapters.mongodb, shared.adapters.azure_vms, "
         "shared.adapters.kubernetes.cluster, shared.adapters.helm, shared.adapters.apprise, apprise, "
-        "azure.storage.blob, azure.identity, azure.mgmt.core, pymongo, urllib3, kubernetes_validate"
+        "azure.identity, azure.mgmt.core, pymongo, urllib3, kubernetes_validate"
     )
     done = subprocess.run(
         [str(installed.with_name("python")), "-c", f"import {modules}"],

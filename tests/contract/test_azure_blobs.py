@@ -14,8 +14,10 @@ from local.azurite import Azurite
 from local.faults.proxy import CuttingProxy
 from shared.adapters.blobs import AzureBlobs, Tuning, create_container, open_blobs
 from shared.adapters.blobs.lease import HeldLease
+from shared.adapters.blobs.requests import BlobRequests
 from shared.adapters.queues import open_queues
-from shared.azure.sdk import Retries
+from shared.azure.storage.connection import open_service
+from shared.azure.storage.retries import Retries
 from shared.kernel.errors import AlreadyExists, Conflict, Locked, NotFound, Refused, Unavailable, UsageError
 from shared.settings.storage_account import StorageAccount
 
@@ -341,10 +343,8 @@ def test_a_lease_that_was_left_is_no_longer_held_and_free_at_once(
 
 
 def held(account: StorageAccount, place: str, monotonic: Callable[[], float]) -> HeldLease:
-    from azure.storage.blob import BlobClient
-
-    client = BlobClient.from_connection_string(account.connection_string, place, "lock")
-    return HeldLease(client, "blob lock", LEASE, monotonic=monotonic)
+    blob = BlobRequests(open_service(account, "blob", Retries()), place, "lock")
+    return HeldLease(blob, LEASE, monotonic=monotonic)
 
 
 def break_lease(account: StorageAccount, place: str, name: str) -> None:

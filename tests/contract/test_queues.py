@@ -14,7 +14,7 @@ from local.azurite import Azurite
 from local.fakes.clock import ManualClock
 from local.fakes.queues import MemoryQueues
 from shared.adapters.queues import open_queues
-from shared.azure.sdk import Retries
+from shared.azure.storage.retries import Retries
 from shared.kernel.errors import Refused, UsageError
 from shared.kernel.ports import Queues
 from shared.settings.storage_account import StorageAccount

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
 
-from shared.azure.sdk import translate_sdk_errors
+from shared.adapters.blobs.requests import BlobRequests
 from shared.kernel.errors import Conflict, NotFound, Unavailable, UsageError
-
-if TYPE_CHECKING:
-    from azure.storage.blob import BlobClient
-
-_TOTAL = re.compile(r"bytes \d+-\d+/(\d+)")
 
 
 class Download:
     """One pass over one version of a blob: the one asked for, else the one that the first answer had."""
 
-    def __init__(
-        self, blob: BlobClient, message: str, etag: str | None, chunk_bytes: int, rounds: int
-    ) -> None:
+    def __init__(self, blob: BlobRequests, etag: str | None, chunk_bytes: int, rounds: int) -> None:
         # Zero would ask for the same range for ever.
         if chunk_bytes < 1:
             raise UsageError("a chunk holds at least a byte", value=chunk_bytes)
-        self._blob, self._blob_label, self._etag = blob, message, etag
+        self._blob, self._etag = blob, etag
         self._chunk_bytes, self._rounds = chunk_bytes, rounds
         self._total_bytes = 0
 
@@ -74,11 +65,7 @@ class Download:
 
     def _fetch(self, position: int) -> bytes:
         try:
-            with translate_sdk_errors(self._blob_label):
-                answer = self._blob.download_blob(
-                    offset=position, length=self._chunk_bytes, **self._match_condition()
-                )
-                data: bytes = answer.readall()
+            data, properties = self._blob.get(first=position, length=self._chunk_bytes, etag=self._etag)
         except Conflict as error:
             if position == 0 and error.value == "InvalidRange":
                 return self._fetch_empty()
@@ -89,26 +76,18 @@ class Download:
             raise self._changed_error("it is gone") from error
         # All later chunks are asked for by this version: a blob that changes midway is a conflict, and no
         # mixture.
-        self._etag = str(answer.properties.etag)
-        content_range = _TOTAL.fullmatch(answer.properties.content_range or "")
-        self._total_bytes = int(content_range[1]) if content_range else len(data)
-        # A proxy that cuts an answer off looks like the end of the blob to the SDK.
+        self._etag, self._total_bytes = properties.etag, properties.stored_bytes
+        # A proxy that cuts an answer off looks like the end of the blob.
         if len(data) != min(self._chunk_bytes, self._total_bytes - position):
-            raise Unavailable(f"{self._blob_label} came short", value=f"{len(data)} bytes from {position}")
+            raise Unavailable(f"{self._blob.label} came short", value=f"{len(data)} bytes from {position}")
         return data
 
     def _fetch_empty(self) -> bytes:
         """Ask anew without a range, which an empty blob cannot satisfy, to learn whether it is one."""
-        with translate_sdk_errors(self._blob_label):
-            answer = self._blob.download_blob(**self._match_condition())
-        if answer.size:
+        data, _ = self._blob.get(etag=self._etag)
+        if data:
             raise self._changed_error("it was empty")
         return b""
 
     def _changed_error(self, value: str) -> Conflict:
-        return Conflict(f"{self._blob_label} has changed", value=value, hint="Read it again and decide anew.")
-
-    def _match_condition(self) -> dict[str, Any]:
-        from azure.core import MatchConditions
-
-        return {"etag": self._etag, "match_condition": MatchConditions.IfNotModified} if self._etag else {}
+        return Conflict(f"{self._blob.label} has changed", value=value, hint="Read it again and decide anew.")

@@ -5,17 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING
 
-from shared.azure.sdk import translate_sdk_errors
+from shared.adapters.blobs.requests import BlobRequests
 from shared.kernel.errors import AlreadyExists, GroundcrewError, Locked, NotFound, Unavailable
 from shared.kernel.storage_limits import lease_seconds
-
-if TYPE_CHECKING:
-    from azure.storage.blob import BlobClient, BlobLeaseClient
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -29,8 +26,7 @@ class HeldLease:
 
     def __init__(
         self,
-        blob: BlobClient,
-        message: str,
+        blob: BlobRequests,
         duration: timedelta,
         *,
         renewals: int = 3,
@@ -38,9 +34,9 @@ class HeldLease:
     ) -> None:
         # Finite: one without end would outlive a killed holder, and lock its successor out for good.
         self._seconds = lease_seconds(duration)
-        self._blob, self._blob_label, self._monotonic = blob, message, monotonic
+        self._blob, self._monotonic = blob, monotonic
         self._period = self._seconds / renewals
-        self._lease: BlobLeaseClient | None = None
+        self._lease_id = ""
         self._deadline = float("-inf")
         self._loss = "not held"
         self._released = threading.Event()
@@ -65,14 +61,13 @@ class HeldLease:
         # lost.
         self._renewer.join()
         held, self._loss = not self._loss, "released"
-        if held and self._lease is not None:
+        if held and self._lease_id:
             try:
-                with translate_sdk_errors(self._blob_label):
-                    self._lease.release()
+                self._blob.release_lease(self._lease_id)
             except GroundcrewError as failure:
                 # It runs out by itself; the work is done, and must not fail for this.
                 _LOGGER.warning(
-                    "storage.lease_release_failed", extra={"lease": self._blob_label, "error": str(failure)}
+                    "storage.lease_release_failed", extra={"lease": self._blob.label, "error": str(failure)}
                 )
 
     def check(self) -> None:
@@ -84,46 +79,41 @@ class HeldLease:
             loss = "not renewed in time"
         if loss:
             raise Locked(
-                f"the lease on {self._blob_label} is lost",
+                f"the lease on {self._blob.label} is lost",
                 value=loss,
                 hint="The work stops here; the next run continues it.",
             )
 
     def renew(self) -> bool:
         """Renew now, as the thread does in turn; False if that failed, for good or for this time."""
-        if self._lease is None:
+        if not self._lease_id:
             return False
         began = self._monotonic()
         try:
-            with translate_sdk_errors(self._blob_label):
-                # No retries within: each round is short, and the next comes soon.
-                self._lease.renew(retry_total=0, connection_timeout=self._period, read_timeout=self._period)
+            # No retries within: each round is short, and the next comes soon.
+            self._blob.renew_lease(self._lease_id, only_within=self._period)
         except Unavailable as error:
             _LOGGER.warning(
-                "storage.lease_renewal_failed", extra={"lease": self._blob_label, "reason": str(error)}
+                "storage.lease_renewal_failed", extra={"lease": self._blob.label, "reason": str(error)}
             )
             return False
         except GroundcrewError as error:
             self._loss = str(error.value or error.message)
-            _LOGGER.warning("storage.lease_lost", extra={"lease": self._blob_label, "reason": str(error)})
+            _LOGGER.warning("storage.lease_lost", extra={"lease": self._blob.label, "reason": str(error)})
             return False
         self._deadline = began + self._seconds
         return True
 
     def _acquire(self) -> None:
-        from azure.storage.blob import BlobLeaseClient
-
-        # It proposes an id of its own, so that a repeated request after a lost answer finds us as the holder.
-        self._lease = BlobLeaseClient(self._blob)
+        # An id of our own, so that a repeated request after a lost answer finds us as the holder.
+        self._lease_id = str(uuid.uuid4())
         began = self._monotonic()
-        with translate_sdk_errors(self._blob_label):
-            self._lease.acquire(lease_duration=self._seconds)
+        self._blob.acquire_lease(self._lease_id, self._seconds)
         self._deadline, self._loss = began + self._seconds, ""
 
     def _make_blob(self) -> None:
         try:
-            with translate_sdk_errors(self._blob_label):
-                self._blob.upload_blob(b"", overwrite=False)
+            self._blob.put(b"", metadata={}, only_if_absent=True)
         # Another holder made it at the same moment; which of us gets it, the lease decides.
         except AlreadyExists:
             return

@@ -6,15 +6,11 @@ import io
 import secrets
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
-from shared.adapters.blobs.writes import blob_info_of_response, find_own_write, new_write_id
-from shared.azure.sdk import translate_sdk_errors
+from shared.adapters.blobs.requests import BlobRequests, blob_info
+from shared.adapters.blobs.writes import find_own_write, new_write_id
 from shared.kernel.errors import AlreadyExists, GroundcrewError, NotFound, Unavailable, UsageError
 from shared.kernel.ports import BlobInfo
-
-if TYPE_CHECKING:
-    from azure.storage.blob import BlobClient
 
 # https://learn.microsoft.com/rest/api/storageservices/put-block: at most 50,000 committed blocks.
 MAX_BLOCKS = 50_000
@@ -32,8 +28,8 @@ class BlockUpload:
     Azure forgets blocks that are never committed within a week, or when another upload of the name commits.
     """
 
-    def __init__(self, blob: BlobClient, message: str, *, block_bytes: int, in_flight: int) -> None:
-        self._blob, self._blob_label = blob, message
+    def __init__(self, blob: BlobRequests, *, block_bytes: int, in_flight: int) -> None:
+        self._blob = blob
         self._block_bytes, self._in_flight = block_bytes, in_flight
         self._token = secrets.token_hex(8)  # keeps apart the blocks of two uploads of one name
         self._buffer = io.BytesIO()
@@ -80,19 +76,8 @@ class BlockUpload:
             self._end_upload("aborted")
 
     def _commit(self, write_id: dict[str, str]) -> BlobInfo:
-        from azure.core import MatchConditions
-        from azure.storage.blob import BlobBlock
-
-        blocks = [BlobBlock(block_id) for block_id in self._ids]
         try:
-            with translate_sdk_errors(self._blob_label):
-                answer = self._blob.commit_block_list(
-                    # In the same request as the commit: a look before it would leave a gap for somebody
-                    # else's blob.
-                    blocks,
-                    metadata=dict(write_id),
-                    match_condition=MatchConditions.IfMissing,
-                )
+            committed = self._blob.put_block_list(self._ids, self._written, metadata=write_id)
         except AlreadyExists as error:
             return self._resolve_conflict(error, write_id)
         except UsageError as error:
@@ -100,23 +85,23 @@ class BlockUpload:
             if error.value != "InvalidBlockList":
                 raise
             return self._resolve_conflict(error, write_id)
-        return blob_info_of_response(str(self._blob.blob_name), self._written, answer)
+        return blob_info(self._blob.name, committed)
 
     def _resolve_conflict(self, error: GroundcrewError, write_id: dict[str, str]) -> BlobInfo:
         try:
-            own = find_own_write(self._blob, self._blob_label, write_id)
+            own = find_own_write(self._blob, write_id)
         except NotFound:
             raise Unavailable(
-                f"the blocks of {self._blob_label} are gone", value=error.value, hint="Upload it anew."
+                f"the blocks of {self._blob.label} are gone", value=error.value, hint="Upload it anew."
             ) from error
         if own is not None:
             return own
-        raise AlreadyExists(f"there is already {self._blob_label}") from error
+        raise AlreadyExists(f"there is already {self._blob.label}") from error
 
     def _send_block(self) -> None:
         if len(self._ids) == MAX_BLOCKS:
             raise UsageError(
-                f"{self._blob_label} is too large",
+                f"{self._blob.label} is too large",
                 value=f"{self._written} bytes",
                 hint="Split it into more parts.",
             )
@@ -129,11 +114,7 @@ class BlockUpload:
         self._ids.append(block_id)
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._in_flight, thread_name_prefix="stage-block")
-        self._staging.append(self._pool.submit(self._stage_block, block_id, body))
-
-    def _stage_block(self, block_id: str, body: bytes) -> None:
-        with translate_sdk_errors(self._blob_label):
-            self._blob.stage_block(block_id, body, length=len(body))
+        self._staging.append(self._pool.submit(self._blob.put_block, block_id, body))
 
     def _await_oldest(self) -> None:
         try:
@@ -146,7 +127,7 @@ class BlockUpload:
         if self._failure is not None:
             raise self._failure
         if self._ended:
-            raise UsageError(f"the upload of {self._blob_label} is over", value=self._ended)
+            raise UsageError(f"the upload of {self._blob.label} is over", value=self._ended)
 
     def _fail_upload(self, error: GroundcrewError) -> None:
         # Raised again by every later call: a writer that overlooked it cannot commit a blob with a hole.

@@ -22,7 +22,7 @@ from urllib.parse import urlencode, urlsplit
 
 from shared.kernel.errors import GroundcrewError, Unavailable
 from shared.kubernetes.api import KubernetesApi, failure, parse_message, quoted
-from shared.kubernetes.kubeconfig import Credential, find_proxy, make_tls_context
+from shared.kubernetes.kubeconfig import Credential, find_cluster_proxy, make_tls_context
 
 if TYPE_CHECKING:
     from websocket import WebSocket
@@ -230,7 +230,7 @@ def _connection_options(api: KubernetesApi, credential: Credential) -> Mapping[s
         options["sslopt"] = {"context": make_tls_context(api.config.cluster, credential)}
         if name := api.config.cluster.get("tls-server-name"):
             options["sslopt"]["server_hostname"] = str(name)
-    if proxy := find_proxy(api.config):
+    if proxy := find_cluster_proxy(api.config):
         parts = urlsplit(proxy)
         options |= {"http_proxy_host": parts.hostname, "http_proxy_port": parts.port or 80}
         options["proxy_type"] = parts.scheme or "http"

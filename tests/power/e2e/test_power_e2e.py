@@ -41,8 +41,8 @@ def test_it_is_warned_of_stopped_woken_by_the_page_and_well_again(site, until) -
     assert {span["up"] for span in site.cli("power", "plan", "--days", "2")} == {True, False}
     # A plan asks neither Azure nor MongoDB nor the storage of backups, and waits for none of their libraries.
     modules = site.modules_after("power", "plan")
-    assert "azure.storage.blob" in modules
-    slow = {"apprise", "azure.mgmt.core", "pymongo", "shared.formats.manifest", "shared.restore"}
+    assert "shared.adapters.blobs" in modules
+    slow = {"apprise", "azure.mgmt.core", "requests", "pymongo", "shared.formats.manifest", "shared.restore"}
     assert modules & slow == set()
     record = site.blob("power/machines/rocketchat.json")
     assert [(a["act"], a["outcome"]) for a in record["history"]][-2:] == [("stop", "done"), ("start", "done")]
