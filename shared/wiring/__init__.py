@@ -82,6 +82,7 @@ def open_state() -> Blobs:
 @cache
 def open_backups() -> Blobs:
     """The container of backup sets, as the settings name it."""
+    # Its own account where the settings name one: whoever gets hold of the app's storage has no backups yet.
     return open_container(read_environment().backup_storage(), BACKUPS)
 
 
@@ -95,4 +96,5 @@ def connect_queues() -> Queues:
 
 def tool_name() -> str:
     """What writes the archives: `groundcrew <version>`."""
+    # Into every archive: a set that reads oddly in years says which version wrote it.
     return f"groundcrew {VERSION}"

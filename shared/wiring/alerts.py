@@ -28,6 +28,7 @@ def build_alert_intake() -> AlertIntake:
     from shared.web.bearer import parse_tokens
 
     tokens = parse_tokens(read_environment().get(definitions.ALERTS_TOKEN))
+    # Not even the stores are opened: without a token nobody gets as far as them.
     if not tokens:
         return AlertIntake((), GroupCommit(lambda _items: None), find_closed_reason())
     # A storm of alerts comes as hundreds of requests: they are written together, and each is answered when

@@ -40,6 +40,7 @@ def backup_deps() -> BackupDeps:
     from shared.formats.manifest import Signer
 
     env = read_environment()
+    # Together, so that one run of the check names every setting that is missing, not the first.
     values = all_or_nothing(
         backups=open_backups,
         state=open_state,
@@ -77,6 +78,7 @@ def _tell_head(head: ChainLink, extra: Sequence[ExtraPart]) -> None:
     from shared.wiring.notifications import build_notifier
 
     where = f"{head.klass}/{head.set}"
+    # Said of each set again: a state that is missing for weeks is forgotten after one message.
     required = load_policy().backup.cluster_state.mode == "required"
     try:
         # Without an address a notice would fail, and be logged as an error after each night.
@@ -138,6 +140,7 @@ def _parse_recipients(text: str) -> dict[str, Recipient]:
     from shared.formats.age import check_recipients
     from shared.formats.agekeys import parse_recipient
 
+    # Commas as well: age's own lists have lines, and people write settings of one line either way.
     recipients = {word: parse_recipient(word) for word in text.replace(",", " ").split()}
     check_recipients(list(recipients.values()))
     return recipients
@@ -156,6 +159,7 @@ def _never_offline() -> str:
 
 def _offline_reason() -> str:
     """Why the machine is off on purpose; empty without machines in the policy."""
+    # Late: power's imports are for those backups only that a machine may be off for.
     from shared.power.availability import offline_reason
     from shared.wiring.inventory import build_inventory
 

@@ -64,6 +64,7 @@ def overdue_jobs() -> dict[str, Callable[[], str]]:
         "backup_sets": _count_sets,
         "drift": lambda: run_if_enabled(drift_job.run_overdue_check),
     }
+    # Without rules no delivery is ever recorded; listing for nothing costs a call each quarter of an hour.
     if load_policy().chat.rules:
         overdue["chat"] = lambda: ChatDeliveries(open_state(), system_clock()).remove_expired()
     if certificates.is_enabled():
@@ -73,6 +74,7 @@ def overdue_jobs() -> dict[str, Callable[[], str]]:
     if hardening.is_enabled():
         overdue["hardening"] = hardening.run_overdue
     if power.is_enabled():
+        # Always due: a tick decides by what is, so one more of it changes nothing that is as planned.
         overdue["power"] = power.run_tick
     if snapshots.is_enabled():
         overdue["snapshots"] = snapshots.run_cycle
@@ -89,6 +91,7 @@ def overdue_jobs() -> dict[str, Callable[[], str]]:
 def _check_settings() -> str:
     from shared.status.settings_report import save_settings_report
 
+    # Written for the status page, which must not build every job's clients to find out.
     save_settings_report(open_state(), system_clock().now(), read_settings_report())
     return report_settings(settings_checks(), build_notifier())
 

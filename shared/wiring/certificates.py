@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 def is_enabled() -> bool:
     """Whether there is anything to look at. Raises UsageError if the policy cannot be read."""
+    # Three sources, any of which is enough.
     return bool(
         read_environment().get(definitions.KUBECONFIG) or load_policy().certificates.vaults or _host_targets()
     )
@@ -63,6 +64,7 @@ def _credentials_reader() -> Callable[[], ClusterCredentials] | None:
     from shared.certificates.credentials import parse_credentials
     from shared.wiring.kubernetes import read_kubeconfig
 
+    # A server without Kubernetes still has a certificate on its port: that part is not switched off.
     if not read_environment().get(definitions.KUBECONFIG):
         return None
     return lambda: parse_credentials(read_kubeconfig())

@@ -28,8 +28,7 @@ def command_handlers() -> dict[str, CommandHandler]:
         **power_handlers(),
         "backup": CommandHandler(_plan_backup, _begin_backup),
         "backups": CommandHandler(_list_backups),
-        # Known and refused, since whoever types it in an emergency needs the way there more than "unknown
-        # command".
+        # Into a server that policy names; into production only by who has the key, whose command is shown.
         "restore": CommandHandler(plan_restore, run_restore),
         "drill": CommandHandler(_plan_drill, _run_drill),
         "snapshot": CommandHandler(_plan_snapshots, _take_snapshots),
@@ -50,6 +49,7 @@ def command_handlers() -> dict[str, CommandHandler]:
 def _plan_backup(_call: CommandCall) -> CommandPlan:
     from shared.wiring.backup import backup_deps
 
+    # Before it is begun: a set without a server fails hours later, and is told as a failed backup.
     if reason := backup_deps().offline_reason():
         raise Refused("no backup can be made now", value=reason, hint="Start the machine first: up for 2h")
     return CommandPlan("begin a backup of the class manual")
@@ -126,6 +126,7 @@ def _plan_deploy(call: CommandCall) -> CommandPlan:
     deps = deploy_deps()
     sha, environment = job.resolve_commit(deps, call.arguments["sha"]), deps.policy.environments[0]
     results = job.preview_deploy(deps, sha, environment).results
+    # The gates in full: who approves from a phone sees what they would see in the terminal.
     report = "\n".join(results.report.lines())
     text = f"deploy {sha[:7]} to {environment}\n{report}\n{results.commit.reason or results.plan}"
     # Part of what is approved: who approved an open plan has not approved one whose gates closed since.
@@ -199,6 +200,7 @@ def _plan_renewal(call: CommandCall) -> CommandPlan:
     from shared.wiring.certificates import certificate_deps
 
     plan = plan_renewal(certificate_deps(), call.arguments["name"], call.arguments.get("namespace", ""))
+    # With its end: once it is renewed by somebody else, the approval is of no use any more.
     return CommandPlan(str(plan), target=f"{plan.certificate.reference} {plan.certificate.not_after}")
 
 
@@ -213,5 +215,6 @@ def _renew(call: CommandCall, _plan: CommandPlan, by: str) -> str:
 
 def _read_cost(_call: CommandCall) -> CommandPlan:
     state = open_state()
+    # The stored report: prices and usage are a minute's work, and last week's is what people mean.
     names = [blob.name for blob in state.list("cost/") if blob.name.endswith(".txt")]
     return CommandPlan(state.read(names[-1])[0].decode() if names else "no week was reported yet")

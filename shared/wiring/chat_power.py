@@ -44,6 +44,7 @@ def _end_of_stop(call: CommandCall) -> str:
     from shared.wiring.inventory import build_inventory
 
     spans = forecast_spans(build_inventory(asks=False), call.arguments.get("machine", ""), _REACH)
+    # Only starts to come: the span in which the machine is up now began with one, too.
     now = system_clock().now()
     starts = [span.since for span in spans if span.up and span.since > now]
     if not starts:
@@ -59,6 +60,8 @@ def _plan_order(call: CommandCall) -> CommandPlan:
     text, zone = _order_text(call), ZoneInfo(load_policy().timezone)
     order = parse_override(text, zone, system_clock().now())
     machine = call.arguments.get("machine", "")
+    # By the tick's own decision, holds and backups included: the answer is what will be done, not what was
+    # asked.
     results = preview_tick(power_deps(), machine=machine, order=order)
     lines = [f"{one.machine}: is {one.state}; {one.error or one.decision}" for one in results]
     span = describe_span(order, zone, system_clock().now())
@@ -125,6 +128,7 @@ def _cancel_order(call: CommandCall, _plan: CommandPlan, by: str) -> str:
     from shared.wiring.power import power_deps
 
     deps = power_deps()
+    # Without a machine: an order for every one of them changes what all of them are to do.
     order = job.cancel_order(deps, _order_id(call), by=by)
     return f"cancelled {order.id}; {_follow_order('')}"
 
@@ -144,6 +148,7 @@ def _place_hold(call: CommandCall, _plan: CommandPlan, by: str) -> str:
     from shared.power.job import place_hold
     from shared.wiring.power import power_deps
 
+    # The chat's grammar says `for 2h` everywhere; power's own takes the length alone.
     lasting = call.arguments["end"].removeprefix("for ")
     hold = place_hold(power_deps(), lasting, call.arguments.get("because", ""), by=by)
     until = format_local_time(hold.until, ZoneInfo(load_policy().timezone))

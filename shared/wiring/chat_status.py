@@ -15,6 +15,7 @@ def describe_status() -> str:
     verdict = decide_verdict(status)
     # What is not set up is left out: this is read on a phone.
     rows = [row for row in list_rows(status, verdict.findings) if row.level is not None]
+    # The verdict first: it is all that a notification on a locked phone shows.
     lines = [verdict.headline, *(f"{row.part}: {row.text}" for row in rows), f"requests: {_list_requests()}"]
     return "\n".join(lines)
 

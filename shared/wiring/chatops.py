@@ -26,6 +26,7 @@ def chatops_deps() -> ChatopsDeps:
         state=open_state, people=people_directory, approvals=open_approvals, notifications=build_notifier,
         rooms=connect_rooms, hook=connect_hook,
     )  # fmt: skip
+    # Read here and handed over as values: one command is never judged by two versions of the rules.
     rules = load_policy().chat
     return ChatopsDeps(
         clock=system_clock(),

@@ -78,6 +78,7 @@ def _job_checks() -> Iterator[JobCheck]:
     yield JobCheck("backup", "rights to read MongoDB", _check_mongodb_readable, role)
     yield JobCheck("notifications", "routes", _check_routes, "groundcrew notify test")
     yield JobCheck("pages", "sign-in", _check_sign_in, _SET.format(definitions.WAKE_SIGN_IN.name), False)
+    # Only what is asked for: a list of failures for features that nobody wants hides the one that matters.
     if "drill" in jobs:
         yield JobCheck("drill", "scratch MongoDB", _check_scratch, "groundcrew drill run --dry-run")
     if "snapshots" in jobs and rules.snapshots.disks:
@@ -98,10 +99,12 @@ def _check_backups_writable() -> str:
 
 def _check_mongodb_readable() -> str:
     deps = backup_deps()
+    # A machine that is off as planned is no missing right: asked, it would be reported as one each night.
     if reason := deps.offline_reason():
         return f"not asked: {reason}"
     source = deps.connect()
     count = len(source.list_namespaces())
+    # Said in hours: a dump that takes longer than the oplog reaches back cannot be made consistent.
     oldest, newest = source.read_oplog_window()
     hours = (newest.seconds - oldest.seconds) / 3600
     return f"{count} namespaces; the oplog reaches back {hours:.1f} h"
@@ -118,6 +121,8 @@ def _check_routes() -> str:
     from shared.wiring.notifications import check_routes
 
     known = check_routes()
+    # A route that policy names and no setting has swallows its messages: that is found here, not in the
+    # emergency.
     missing = [name for name, channels in known.items() if not channels]
     if missing:
         hint = f"Add name=url to {definitions.NOTIFY.name}, or take the route out of policy.yaml."
@@ -151,6 +156,7 @@ def _check_cluster_readable() -> str:
     from shared.wiring.kubernetes import connect_cluster
 
     cluster = connect_cluster()
+    # Both, since a role often has the one and not the other; their contents are not looked at.
     workloads, _ = cluster.list_workloads(), cluster.list_secret_keys()
     return f"{len(workloads)} workloads, {len(connect_releases().history())} revisions of the release"
 
@@ -159,6 +165,7 @@ def _environment_check(name: str) -> Callable[[], str]:
     def check() -> str:
         from shared.wiring.deploy import connect_forge
 
+        # A deployment to a name that is not there creates it: an environment without any protection rule.
         if connect_forge().get_environment(name) is None:
             raise NotFound("GitHub has no such environment", value=name)
         return "exists"

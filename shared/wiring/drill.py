@@ -52,6 +52,7 @@ def drill_deps() -> DrillDeps:
         signer=lambda: parse_setting(definitions.SIGNING_KEY, Signer.parse, env.get(definitions.SIGNING_KEY)),
         catalogue=trusted_catalogue, state=open_state, notifications=build_notifier, policy=load_policy,
     )  # fmt: skip
+    # No fallback to production's address, ever: this is the server whose databases are dropped.
     uri, rules = read.pop("scratch").reveal(), read.pop("policy")
     cluster = rules.backup.drill.cluster
     if bool(uri) == (cluster is not None):
@@ -119,6 +120,7 @@ def run_overdue() -> str:
 def read_identities() -> list[Identity]:
     """The drills' own key, which opens backups as the offline one does. Raises UsageError without."""
     setting = definitions.DRILL_KEY
+    # Not the recovery key, which stays offline: what the app holds, whoever breaks into the app has as well.
     return parse_setting(setting, _parse_identities, read_environment().get(setting))
 
 

@@ -89,6 +89,7 @@ def _connect_cluster() -> ClusterPosture | None:
 def _connect_network() -> NetworkPosture | None:
     from shared.wiring.azure import connect_network
 
+    # A server elsewhere has no network security groups: that part is left out, not failed.
     return connect_network() if read_environment().values.get(definitions.SUBSCRIPTION.name) else None
 
 
@@ -109,6 +110,8 @@ def _connect_writer() -> ChatSettingsWriter:
     missing = [one for one in needed if not env.get(one)]
     if missing:
         raise UsageError(f"{missing[0].name} is not set", hint=f"For example: {missing[0].example}")
+    # Both: the chat asks for the password again before it changes settings of security (its two-factor
+    # check).
     token, password = (
         env.secret(chat_definitions.ROCKETCHAT_USER_TOKEN),
         env.secret(chat_definitions.ROCKETCHAT_PASSWORD),

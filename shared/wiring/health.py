@@ -70,6 +70,7 @@ def health_checks() -> Mapping[str, Check]:
         checks["snapshots.rights"] = check_snapshot_rights
     if cluster_state.is_enabled():
         checks["cluster-state"] = _check_cluster_state
+    # Where deploys are off, nobody set up Helm or GitHub, and their absence is no fault.
     if rules.deploy.repository:
         checks |= {"helm": _check_helm, "cluster": _check_cluster, "github": _check_github}
         checks["webhook"] = _describe_webhook
@@ -96,6 +97,7 @@ def _check_queues() -> str:
     for name in QUEUES:
         connect_queues().probe_send(name)  # one that is not there yet is made by the first message
     lengths = {name: connect_queues().length(name) for name in QUEUES}
+    # Said by health as well as in a message: the message may be a week old, the backup in it still lost.
     poison = {name: count for name in QUEUES if (count := connect_queues().length(f"{name}-poison"))}
     if poison:
         counts = ", ".join(f"{count} in {name}-poison" for name, count in poison.items())
@@ -170,6 +172,7 @@ def _check_machines() -> str:
     from shared.power.job import preview_tick
     from shared.wiring.power import power_deps
 
+    # A tick without acting: it reads all that the real one reads, so what fails here fails there.
     results = preview_tick(power_deps())
     faults = [f"{result.machine}: {result.error}" for result in results if result.error]
     if faults:
@@ -193,4 +196,5 @@ def _check_github() -> str:
     from shared.wiring.deploy import connect_forge
 
     branch = load_policy().deploy.branch
+    # The branch and not the API's root: a token without rights to this repository would pass that.
     return f"{branch} is at {connect_forge().get_branch_tip(branch)[:7]}"

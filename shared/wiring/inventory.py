@@ -44,5 +44,6 @@ def _nothing() -> None:
 
 
 def _power_switches() -> Mapping[str, PowerSwitch]:
+    # Only what policy names: a role without rights to AKS must not fail the ticks of a virtual machine.
     known = {"vm": azure.connect_machines, "aks": azure.connect_clusters}
     return {kind: known[kind]() for kind in {machine.kind for machine in load_policy().power.machines}}

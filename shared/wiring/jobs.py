@@ -66,6 +66,8 @@ def handle_deploy_message(requests: Sequence[Mapping[str, Any]]) -> str:
     from shared.wiring.deploy import deploy_deps
 
     try:
+        # A message that cannot be handled now would be tried five times and end in the poison queue, unseen
+        # by GitHub.
         deps = deploy_deps()
     except UsageError as error:
         return _record_unstarted(requests, error)
@@ -97,6 +99,7 @@ def _check_deploys() -> object:
     from shared.wiring.deploy import deploy_deps
     from shared.wiring.webhook import build_intake
 
+    # Without it every delivery is refused with 503, which only GitHub's page of the webhook would show.
     if not any(build_intake().secrets):
         name = definitions.WEBHOOK_SECRETS.name
         raise UsageError(f"{name} is not set", hint=f"For example: {definitions.WEBHOOK_SECRETS.example}")
@@ -112,6 +115,7 @@ def _check_power() -> object:
 def _check_snapshots() -> object:
     from shared.wiring.snapshots import check_deps, snapshot_deps
 
+    # The cycle and the check: the settings of either may be what is missing.
     return snapshot_deps(), check_deps()
 
 

@@ -22,6 +22,8 @@ def read_kubeconfig() -> Secret:
     from shared.kernel.secret import Secret
 
     setting = read_environment().get(definitions.KUBECONFIG)
+    # Not the file in the home folder, as kubectl does: a laptop's own cluster would be deployed to by
+    # mistake.
     if not setting:
         raise UsageError(
             f"{definitions.KUBECONFIG.name} is not set", hint=f"For example: {definitions.KUBECONFIG.example}"
@@ -30,6 +32,7 @@ def read_kubeconfig() -> Secret:
     if "\n" in setting or setting.startswith("{"):
         return Secret(setting)
     try:
+        # Read once: a rotated kubeconfig is taken by the next process, as every other setting is.
         return Secret(Path(setting).read_text(encoding="utf-8"))
     except (OSError, UnicodeError) as error:
         raise UsageError(

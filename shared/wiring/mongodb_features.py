@@ -79,6 +79,7 @@ def _deployed_version() -> str:
     from shared.deploy.records.deployed import DeployedLedger
 
     ledger, environments = DeployedLedger(open_state()), load_policy().deploy.environments
+    # The environment that a merge goes to: this server is that one.
     return ledger.read(environments[0]).version
 
 

@@ -69,6 +69,7 @@ def deliver_pending() -> str:
 
     if not read_environment().get(definitions.NOTIFY):
         return "no notification address is set"
+    # Whatever is due, not only the notice of this job: what failed before goes out with the next chance.
     report = build_sender().send_due()
     # Stored only, and sent by one more round: a thread that delivers must not wait for itself.
     if report_routes(report, _make_notifier(lambda: None)):
@@ -83,6 +84,7 @@ def sweep_notifications() -> str:
     try:
         return deliver_pending()
     except GroundcrewError as error:
+        # A tick that starts the server must not fail since a webhook is gone.
         log.warning("notification.delivery_failed", extra={"error": str(error)})
         return f"failed: {error}"
 
@@ -166,6 +168,7 @@ def _find_offline_routes() -> Mapping[str, str]:
     from shared.power.downtime import find_off
     from shared.power.last_tick import load_last_tick
 
+    # From the record: a notice must not wait for Azure, and may be about Azure not answering.
     machines = [one for one in load_last_tick(open_state()) if carries_server(one.machine, "rocketchat")]
     off = find_off(machines, system_clock().now())
     # With several machines one may still serve.
@@ -230,4 +233,6 @@ def secret_mask() -> Callable[[str], str]:
     from shared.kernel.redact import make_redactor
     from shared.settings.secret_values import find_secret_values
 
+    # By value and by shape: a secret in an error text of some library is in neither of the places that we
+    # mask.
     return make_redactor(find_secret_values(read_environment()))

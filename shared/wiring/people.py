@@ -60,6 +60,7 @@ def find_entra_account() -> str:
     from shared.azure.account import find_signed_in_person
     from shared.azure.sdk import find_authority, identity
 
+    # The same sign-in that opens the storage: a name that the person typed would prove nothing.
     credential = identity(**account.sign_in, authority=find_authority(account.blob_url))
     person = find_signed_in_person(credential)
     return f"aad:{person}" if person else ""

@@ -52,6 +52,7 @@ def capture_before_stop() -> str:
     """The last slice before the machine is stopped."""
     from shared.pitr.capture import capture_before_stop as capture
 
+    # What was written since the last slice would otherwise be captured at the next start only, hours later.
     return capture(capture_deps()) if is_enabled() else ""
 
 

@@ -29,6 +29,7 @@ def run_tick() -> str:
     """What `power_tick` does; nothing where no machine is named. Raises UsageError."""
     from shared.power.last_tick import describe_tick, run_recorded_tick
 
+    # Recorded: the status page, alerts and notifications tell by this record what is off on purpose.
     return describe_tick(run_recorded_tick(power_deps())) if is_enabled() else "policy names no machine"
 
 
@@ -96,4 +97,5 @@ def _begin_backup() -> str:
     from shared.backup import job
     from shared.wiring.backup import backup_deps
 
+    # As the timer does it, with its own decision whether one is due: a stop never makes a second one.
     return job.run_nightly(backup_deps())

@@ -28,6 +28,7 @@ def prune_deps() -> PruneDeps:
         state=open_state(),
         clock=system_clock(),
         rules=rules.keep,
+        # Else a lifecycle rule or nobody deletes: then it is computed and shown, and nothing is removed.
         deletes=rules.retention == "self",
     )
 

@@ -95,6 +95,7 @@ def parse_erasure(kind: str, subject: str, erased: datetime, noted: datetime) ->
     if not ERASED_ID.fullmatch(subject):
         hint = "Only ids are kept: `_id` of the user, room, message or upload, such as 7vGkYm3qXn2Zr5TdW."
         raise UsageError("not an id of Rocket.Chat", value=subject[:80], hint=hint)
+    # A date that is to come would erase, in every restore, what is not erased yet.
     if erased > noted:
         raise UsageError("that erasure is in the future", value=erased.isoformat())
     return Erasure(FORMAT, kind, subject, erased, noted)
@@ -158,6 +159,7 @@ def note_key_drill(catalogue: SetCatalogue, drill: KeyDrill) -> bool:
 def _has_state() -> bool:
     """Whether the settings name the storage that holds the seal log."""
     values = read_environment().values
+    # Either way of naming it that the Functions host knows, a connection string or an account.
     return bool(
         values.get(definitions.STORAGE.name) or values.get(f"{definitions.STORAGE.name}__accountName")
     )

@@ -27,6 +27,8 @@ def check_power_rights() -> str:
     from shared.wiring.inventory import build_inventory
 
     inventory = build_inventory()
+    # Exactly what the jobs call: a broader role would pass as well, a narrower one is named by its missing
+    # verb.
     actions = {"vm": MACHINE_ACTIONS, "aks": CLUSTER_ACTIONS}
     targets = [target for kind in inventory.kinds for target in inventory.targets(kind) if target.id]
     if not targets:

@@ -49,6 +49,7 @@ def _require(setting: Setting) -> str:
 def _connect_mongodb_users(entry: SecretEntry) -> CredentialAuthority:
     from shared.adapters.mongodb import connect_users
 
+    # Another user than the one that is rotated: that one cannot change itself once its password is wrong.
     _require(definitions.MONGODB_ADMIN)
     return connect_users(read_environment().secret(definitions.MONGODB_ADMIN), entry.users)
 
@@ -119,6 +120,8 @@ def _connect_recipients() -> CredentialAuthority:
     def drilled() -> Sequence[str]:
         from shared.backup.key_drill import read_key_drill
 
+        # A recipient is active only after somebody opened a backup with its key: asked each time, as that is
+        # the proof.
         last = read_key_drill(open_state())
         return last.recipients if last else ()
 
@@ -138,6 +141,7 @@ def _connect_certificates(entry: SecretEntry, homes: SecretHomes) -> CredentialA
     from shared.secrets_rotation.model import parse_home
     from shared.wiring.kubernetes import read_kubeconfig
 
+    # Renewed by cert-manager: a certificate that was put in by hand has no renewal to trigger.
     namespace, _, name = entry.certificate.partition("/")
     home = parse_home(entry.homes[0])
     # cert-manager writes both keys of it, and by the certificate one sees which is the new one.

@@ -98,6 +98,7 @@ def _connect_readers() -> ReaderRouter:
     from shared.secrets_rotation.routers import ReaderRouter
     from shared.wiring.kubernetes import read_kubeconfig
 
+    # Without a cluster the app itself may still be the only reader, by its own settings.
     has_cluster = read_environment().get(definitions.KUBECONFIG)
     workloads = connect_restarts(read_kubeconfig()) if has_cluster else None
     return ReaderRouter(workloads, lambda name: read_environment().values.get(name, ""))
@@ -106,5 +107,6 @@ def _connect_readers() -> ReaderRouter:
 def _parse_keys() -> JournalKeys | None:
     from shared.secrets_rotation.records import JournalKeys
 
+    # The journal holds the new credential between steps: sealed to this key, or not written at all.
     text = read_environment().get(definitions.SOPS_AGE_KEY)
     return parse_setting(definitions.SOPS_AGE_KEY, JournalKeys.parse, text) if text else None

@@ -60,6 +60,7 @@ def begin_silence(call: CommandCall, _plan: CommandPlan, by: str) -> str:
 def plan_end(call: CommandCall) -> CommandPlan:
     """Which silence would be ended. Raises NotFound."""
     what = _normalize(call.arguments["what"])
+    # None is no fault here: it may end between the plan and the doing, and the answer says so then.
     current = next((one for one in silence_records().list_in_force() if one.what == what), None)
     text = f"end the silence of {current}" if current else f"end a silence of {what}, if there is one"
     return CommandPlan(text, target=what)
@@ -133,6 +134,7 @@ def _describe_what(silence: Silence) -> str:
 def _connect() -> SilenceTarget | None:
     from shared.adapters.alertmanager import connect
 
+    # As a secret: addresses behind basic authentication carry the password.
     url = read_environment().secret(definitions.ALERTMANAGER)
     if not url:
         return None

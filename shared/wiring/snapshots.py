@@ -45,6 +45,7 @@ def snapshot_deps() -> SnapshotDeps:
         policy=load_policy,
     )
     rules = read.pop("policy")
+    # With the state: a lock that outlives its process is found and released by whoever comes next.
     freezer = Freezer(_connect_freezable, read["state"], system_clock())
     return SnapshotDeps(
         clock=system_clock(), freezer=freezer, policy=rules.snapshots, zone=ZoneInfo(rules.timezone), **read

@@ -136,6 +136,7 @@ def _read_drill(state: Blobs) -> DrillFacts:
     from shared.status.readers import read_drill
     from shared.wiring import drill
 
+    # Not set up is not a fault: said as such, and left out of the verdict.
     if not drill.is_enabled():
         raise NotSetUp(drill.NOT_SET_UP)
     return read_drill(state, trusted_catalogue().trusted, system_clock(), load_policy().backup.drill)

@@ -46,6 +46,7 @@ def deploy_targets() -> tuple[DeployTarget, ...]:
     from shared.deploy.webhook.event import DeployTarget
 
     deploy = load_policy().deploy
+    # No target: every delivery is answered, and none is deployed.
     if not deploy.repository:
         return ()
     return (DeployTarget(deploy.repository, deploy.branch, deploy.environments[0], deploy.plan_comments),)
