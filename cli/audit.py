@@ -35,6 +35,7 @@ def verify(expect: str, json_: bool) -> None:
     count = sum(1 for _ in trail.verify())
     if expect:
         check_head(trail.hash_of, expect)
+    # Of what was just verified: a head that is noted of a broken chain would prove the break as whole.
     number, digest = trail.head()
     head = f"{number}:{digest}" if number else ""
     print_answer(
@@ -50,6 +51,7 @@ def check_head(hash_of: Callable[[int], str], expect: str) -> None:
     try:
         actual = hash_of(int(number))
     except NotFound:
+        # Cut off at its end, a chain verifies by itself: only a number from before tells.
         raise Corrupt(f"the audit trail ends before entry {number}", hint="It was cut off.") from None
     if actual != digest.lower():
         raise Corrupt(f"entry {number} of the audit trail is not the one that was noted")

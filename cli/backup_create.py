@@ -58,6 +58,7 @@ def create(here: bool, wait: bool, timeout: int, dry_run: bool, json_: bool) -> 
             for message in queues.drain(QUEUE):
                 run_part(deps, message["set"], message["part"])
                 reporter.advance(1)
+    # By watching and not by dumping: the app's workers do it, and Ctrl-C here ends only the watching.
     elif wait:
         _wait_until_ended(deps.runs, plan, where, timeout, quiet=json_)
     state, reason = _end_state(where) if here or wait else ("queued", "")
@@ -71,6 +72,7 @@ def create(here: bool, wait: bool, timeout: int, dry_run: bool, json_: bool) -> 
 def _end_state(where: str) -> tuple[str, str]:
     """How the set ended, and why if it is no backup."""
     entry = backup_wiring.trusted_catalogue().find(where)
+    # From the catalogue, signature included: the word of whoever dumped is no proof that it can be restored.
     return str(entry.state), entry.problem
 
 
@@ -118,5 +120,6 @@ def _show_parts(parts: Any, json_: bool) -> None:
 
 
 def _list_names(part: Any) -> str:
+    # Three of them: a part may hold hundreds of small collections, and a line is read on a phone.
     names = [piece.name for piece in part.pieces]
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -134,6 +134,7 @@ def prune(dry_run: bool, yes: bool, json_: bool) -> None:
     if dry_run:
         print_plan(plan, json_=json_)
         return
+    # Decided anew by the run: what is deleted is what has expired then, not what this count was made of.
     confirm(f"Delete {len(plan.chains)} expired chains?", yes=yes)
     done = run_retention(deps)
     print_answer({"done": done}, json_=json_, text=done)
@@ -159,6 +160,7 @@ def show(reference: str, storage: str, signers: tuple[str, ...], json_: bool) ->
         return
     checked, info, manifest = entry.verified, entry.info, entry.manifest
     if json_:
+        # `trusted` beside the signer: whoever can write a set can sign it with a key of their own.
         signature = {"signer": checked.signer, "trusted": bool(accepted), "sha256": checked.sha256}
         print_answer({**record_to_json(manifest), **signature}, json_=True)
         return
@@ -202,6 +204,7 @@ def _show_progress(entry: CatalogueEntry, storage: str, json_: bool) -> None:
         status = {"set": info.id, "state": str(entry.state), "reason": entry.problem, "runs": runs}
         print_answer({**status, "runs_unknown": unknown}, json_=True)
         return
+    # Without markup: state and reason may quote a name that somebody else chose, brackets included.
     out.print(f"{info.folder} is {entry.state}: it is not a backup", markup=False)
     if entry.problem:
         out.print(f"Reason: {entry.problem}", markup=False)
@@ -231,6 +234,7 @@ def _records(set_id: str, storage: str) -> tuple[list[RunRecord], str]:
         )
         return list(Runs(state, wiring.system_clock()).list_runs("backup", set_id)), ""
     except GroundcrewError as error:
+        # A laptop with a SAS of the backups alone has no run records: what can be shown is shown.
         return [], str(error)
 
 

@@ -27,6 +27,7 @@ def list_(json_: bool) -> None:
     """Look at every certificate now. Changes and tells nothing. Exit 1 if one is not good."""
     from shared.certificates import job
 
+    # Nothing of it is stored: whoever looks must not silence the message of the scan that follows.
     _print_scan(job.preview_scan(wiring()), json_)
 
 
@@ -56,6 +57,7 @@ def renew(name: str, namespace: str, dry_run: bool, yes: bool, json_: bool) -> N
         print_answer({**answer, "done": ""}, json_=json_, text=f"would {plan}")
         return
     confirm(f"{plan}?", yes=yes)
+    # Deleting the Secret would do it as well, and leave the server without a certificate until then.
     done = renew_certificate(deps, plan, by=current_user())
     print_answer({**answer, "done": done}, json_=json_, text=done)
 

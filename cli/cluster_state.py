@@ -43,6 +43,7 @@ def print_state(answer: dict[str, object], state: ClusterState) -> None:
     for name in state.contents:
         out.print(f"- {name}", markup=False)
     for item in state.unread:
+        # To standard error: it is seen, too, where the list goes into a file.
         err.print(f"warning: not in the backup: {item.what}: {item.reason}", markup=False)
     if answer["dry_run"]:
         out.print(f"would write {len(state.contents)} items into {answer['folder']}", markup=False)

@@ -49,6 +49,7 @@ def _common_options(*, hidden: bool) -> list[click.Option]:
             context.meta[_QUIET] = True
             announce_waiting(FIRST_CONTACT, lambda _: None)  # by a timer's thread, which has no context
         elif value:
+            # The most that was asked for: `-v` may stand at the group and again at the command.
             context.meta[_VERBOSE] = max(value, context.meta.get(_VERBOSE, 0))
             _set_log_level(context.meta[_VERBOSE])
 
@@ -89,12 +90,14 @@ def _set_log_level(verbose: int) -> None:
 def logging_to_stderr() -> Iterator[None]:
     """Log lines go to standard error, warnings and above until `-v` says otherwise."""
     root = logging.getLogger()
+    # At each call: tests and embedding programs put another stream there than at the import.
     _handler.setStream(sys.stderr)
     root.addHandler(_handler)
     _set_log_level(0)
     try:
         yield
     finally:
+        # Put back, as several commands run in one process under tests.
         root.removeHandler(_handler)
         root.setLevel(logging.WARNING)
 

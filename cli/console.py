@@ -87,6 +87,7 @@ def _exit_with_error(error: Exception, *, json_: bool) -> NoReturn:
     elif isinstance(error, click.Abort):
         err.print("Aborted!")
     elif isinstance(error, GroundcrewError):
+        # Escaped: an error may quote a path or a name with brackets, which rich would swallow.
         err.print(f"[bold red]error:[/] {escape_markup(error)}")
     else:
         err.print(f"[bold red]unexpected:[/] {escape_markup(_describe_unexpected(error))}")
@@ -106,6 +107,7 @@ def _error_fields(error: Exception) -> dict[str, object]:
     if isinstance(error, GroundcrewError):
         fields |= {"hint": error.hint, "permanent": error.permanent}
     if isinstance(error, BadSettings):
+        # Each by itself: a script that sets up an installation goes through them one by one.
         fields["faults"] = error.faults
     if isinstance(error, click.ClickException):
         fields["message"] = error.format_message()
@@ -137,6 +139,7 @@ def read_option(option: str, text: str) -> str:
             text = Path(where).expanduser().read_text(encoding="utf-8").strip().partition("\n")[0].strip()
         except (OSError, UnicodeError) as error:
             value = getattr(error, "strerror", None) or "it is not text"
+            # The file's name and the system's reason, never what was read of it.
             raise UsageError(f"{option}: cannot read {where}", value=value) from error
     else:
         return text

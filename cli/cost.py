@@ -23,6 +23,7 @@ def report(days: int | None, json_: bool) -> None:
     from shared.cost import job
 
     deps = wiring()
+    # The job's clock, so that report and inventory are of the same moment.
     now = deps.inventory.clock.now()
     # By default the same week as the timer's report, so that the two say the same.
     span = (now - timedelta(days=days), now) if days else job.last_full_week(now, deps.zone)

@@ -79,10 +79,12 @@ def run(
         ctx.invoke(plan, sha=sha, environment=environment, json_=json_)
         return
     deps = deploy_wiring.deploy_deps()
+    # By the queue as a webhook's: one deploy at a time, whoever asked for it.
     request = job.request_deploy(
         deps, job.resolve_commit(deps, sha), environment or deps.policy.environments[0]
     )
     if not wait:
+        # Exit 0 for the queuing alone: whether it deploys is decided by gates that may wait for hours.
         print_answer({"deploy": request.key, "state": "queued"}, json_=json_, text=f"{request.key}: queued")
         return
     record = _wait_for_end(request.key, timeout, quiet=json_)
@@ -108,6 +110,7 @@ def _wait_for_end(key: str, timeout: int, *, quiet: bool) -> DeployRecord:
                 continue
             for line in record.log[printed:]:
                 reporter.note(line)
+            # By count: the log only grows, and lines may repeat.
             printed = len(record.log)
             if record.state.final:
                 return record
@@ -190,6 +193,8 @@ def rollback(revision: int, restored: str, dry_run: bool, json_: bool) -> None:
             text=text,
         )
         return
+    # The approval for another version is asked for in there, where also the release is compared with the
+    # plan.
     done = rollback(deps, rollback_plan, by=current_user(), on_progress=err.print)
     print_answer({**rollback_plan.arguments, "done": done}, json_=json_, text=done)
 
@@ -239,6 +244,7 @@ def approve(identity: str, json_: bool) -> None:
     from shared.wiring.people import open_approvals
 
     by = current_user()
+    # Refused there for the requester, under any of their accounts, and for whoever has no signing key.
     approval = open_approvals().approve(identity, by=by)
     AuditTrail(wiring.open_state(), wiring.system_clock()).append(
         by, "approve", f"{approval.action} {identity}", f"approved, signed in as {current_account()}"

@@ -70,12 +70,15 @@ def _print_plan(result: RestoreResult) -> None:
     print_table(
         "Would restore",
         ("namespace", "kind", "documents", "size"),
+        # The manifest lists everything; a restore with --only takes less, and the plan is what is asked
+        # about.
         [r for r in rows if r[0] in result.plan.selected],
     )
 
 
 def _verdict_text(verdict: NamespaceVerdict) -> str:
     """`equal` only for what was compared."""
+    # What differs comes first: the basis of a comparison that failed is of no use to anybody.
     if not verdict.equal:
         return "; ".join(verdict.differences)
     # Views and users were restored, and not compared byte for byte: "equal" would say more than is known.
@@ -92,6 +95,7 @@ def _print_result(result: RestoreResult, trusted: bool) -> None:
     compared = [v for v in result.verdicts if v.basis == "compared"]
     equal = sum(v.equal for v in compared)
     verdict = "[bold green]PROVEN[/]" if result.proven else "[bold red]NOT PROVEN[/]"
+    # On the last line, which is what is copied into a ticket.
     vouched = "" if trusted else SIGNER_UNKNOWN
     out.print(
         f"{verdict}{vouched}: {equal} of {len(compared)} namespaces equal,"

@@ -33,6 +33,7 @@ def scan(paths: tuple[Path, ...], staged: bool, json_: bool) -> None:
         text += (
             "\nPut them into a Secret or a vault, or seal the file: groundcrew secrets seal FILE --in-place"
         )
+    # No value: what CI prints is read by more people than the repository.
     answer = [{"path": one.path, "line": one.line, "what": one.what} for one in secrets]
     print_answer(answer, json_=json_, text=text)
     if secrets:
@@ -61,6 +62,7 @@ def _staged() -> Iterator[tuple[str, str]]:
 def _decode(name: str, data: bytes) -> Iterator[tuple[str, str]]:
     """What is no text is left out."""
     if b"\0" not in data:
+        # As git tells binary files, by a NUL; a broken character must not hide the secret beside it.
         yield name, data.decode(errors="replace")
 
 
@@ -70,6 +72,7 @@ def _git(*arguments: str) -> str:
 
 def _git_bytes(*arguments: str) -> bytes:
     try:
+        # A credential helper or a hook may wait for a terminal that a pre-commit run does not have.
         ran = subprocess.run(["git", *arguments], capture_output=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UsageError("cannot run git", value=type(error).__name__) from error

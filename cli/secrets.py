@@ -76,6 +76,7 @@ def rotate(name: str, dry_run: bool, given: Path | None, yes: bool, json_: bool)
         answer = {"secret": name, "steps": list(plan.steps), "obstacle": plan.obstacle}
         print_answer(answer, json_=json_, text=f"would {plan}")
         return
+    # The plan is the question: what is restarted, and how long the old one stays valid, is in it.
     confirm(f"{plan}?", yes=yes)
     ended = rotate_secret(deps, name, by=current_user(), given=_read_given(given) if given else None)
     text = f"{name}: {ended.step}: {ended.failure or f'{ended.new_label} replaced {ended.old_label}'}"
@@ -97,9 +98,11 @@ def _read_given(file: Path) -> Secret:
         # Whole, unlike other options: a private key has many lines.
         text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
     except (OSError, UnicodeError) as error:
+        # Its class only: the text of a decoding error quotes bytes of the secret.
         raise UsageError(f"cannot read {file}", value=type(error).__name__) from error
     if not text.strip():
         raise UsageError("the new secret is empty", value=file)
+    # Editors end files with a line break, which no password has.
     return Secret(text.strip())
 
 

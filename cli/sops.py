@@ -142,6 +142,7 @@ def read_text(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeError) as error:
+        # Without the error's own text, which may quote the file.
         raise UsageError(f"cannot read {file}", value=type(error).__name__) from error
 
 
@@ -165,6 +166,8 @@ def write_file(file: Path, text: str, *, mode: int) -> None:
         with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=file.parent, delete=False) as new:
             whole = Path(new.name)
             new.write(text)
+        # Before it takes the place: a values file that only its owner may read is never for a moment open to
+        # all.
         whole.chmod(mode)
         whole.replace(file)
     except OSError as error:

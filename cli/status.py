@@ -38,6 +38,7 @@ def status(json_: bool, exit_code: bool, repair: bool) -> None:
 
     open_state()  # without any storage there is nothing to look at: the settings are wrong
     if repair:
+        # Before the status is read, which is made of the history.
         err.print(f"{rebuild_run_history()} runs are rolled up")
     current = current_status()
     verdict = decide_verdict(current)
@@ -46,6 +47,7 @@ def status(json_: bool, exit_code: bool, repair: bool) -> None:
     else:
         _print_status(current, verdict)
     if exit_code:
+        # Only if asked for: by hand, an exit of 1 for "look at this tomorrow" would read as a failed command.
         sys.exit(_EXIT_CODES[verdict.level])
 
 

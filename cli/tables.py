@@ -32,6 +32,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
     out.print(f"[bold]{escape_markup(title)}[/]")
     grid = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
     for index, column in enumerate(columns):
+        # By the cells themselves: a column of sizes in words stays to the left, where words are read.
         numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
         grid.add_column(column, justify="right" if numeric else "left", no_wrap=not folds[index])
     for row in cells:
@@ -48,6 +49,7 @@ def _print_rows(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
     lines = [columns, *cells]
     widths = [max(len(line[index]) for line in lines) + _GAP for index in range(len(columns))]
     for line in lines:
+        # No trailing blanks: they would make every diff of two outputs differ with the longest name.
         out.print("".join(map(str.ljust, line, widths)).rstrip(), markup=False)
 
 

@@ -42,6 +42,8 @@ err = NoteConsole(stderr=True, highlight=False, soft_wrap=True, **_styles())
 def discard(descriptor: int) -> None:
     """Lead a file descriptor to nothing, so that the interpreter's last flush cannot fail on it again."""
     nothing = os.open(os.devnull, os.O_WRONLY)
+    # On the descriptor itself: the interpreter flushes its own stream at exit, whatever `sys.stdout` is by
+    # then.
     os.dup2(nothing, descriptor)
     os.close(nothing)
 

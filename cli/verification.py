@@ -30,13 +30,13 @@ def verify_sets(
             manifest = read_manifest(catalogue.blobs, entry.info, catalogue.trusted).manifest
             verify_stored(catalogue.blobs, manifest, manifest.stored_parts, reporter)
             if secrets:
+                # Sets that were rewrapped for a new key have its file keys beside them.
                 opening = add_file_keys(catalogue.blobs, manifest, secrets)
                 verify_content(catalogue.blobs, manifest, opening, reporter)
         except GroundcrewError as error:
             problems.append(SetProblem(entry.info.folder, str(error)))
         else:
-            # problems.append(SetProblem(entry.info.folder, entry.problem)) What the catalogue knows and no
-            # byte shows: a date that is not the set's, a head that is missing.
+            # What the catalogue knows and no byte shows: a date that is not the set's, a head that is missing.
             if entry.problem:
                 problems.append(SetProblem(entry.info.folder, entry.problem))
     return problems
@@ -49,4 +49,5 @@ def retained_since() -> dict[str, datetime]:
     try:
         return retention_start(wiring.load_policy().backup.keep, wiring.system_clock().now())
     except GroundcrewError:
+        # Then nothing is said to be missing: without a policy nobody knows what should be there.
         return {}

@@ -22,6 +22,7 @@ async def alerts(req: func.HttpRequest) -> func.HttpResponse:
         answer = await receive_alerts(build_alert_intake(), headers, req.get_body())
     except GroundcrewError as error:
         answer = AlertAnswer(503, f"closed: {error.public}")
+    # The refused only: an Alertmanager that repeats each minute would fill the log with what is well.
     if answer.status >= 400:
         log.warning("alerts.refused", extra={"status": answer.status, "reason": answer.text})
     return func.HttpResponse(answer.text or None, status_code=answer.status)
@@ -32,4 +33,5 @@ def send_notifications(message: func.QueueMessage) -> None:
     """Send what waited for others to join; the message only says that it is time."""
     from shared.wiring.notifications import sweep_notifications
 
+    # Nothing of the message is used: whoever can write to the queue can only make us look once more.
     log.info("send_notifications", extra={"message_id": message.id, "done": sweep_notifications()})

@@ -27,5 +27,6 @@ def backup_part(message: func.QueueMessage) -> None:
     from shared.backup.job import handle_message
     from shared.wiring.backup import backup_deps
 
+    # What it raises is left to the host, which tries the message again and moves it away after five times.
     done = handle_message(backup_deps(), message.get_body())
     log.info("backup_part", extra={"message_id": message.id, "done": done})

@@ -41,5 +41,6 @@ def _look_at_secret(event: func.EventGridEvent) -> str:
     from shared.wiring import secrets as wiring
 
     data = event.get_json()
+    # Event Grid's schema calls `data` an object, and does not hold a sender to it.
     named = data if isinstance(data, dict) else {}
     return wiring.handle_vault_event(str(named.get("VaultName", "")), str(named.get("ObjectName", "")))

@@ -69,6 +69,7 @@ def chat_command(message: func.QueueMessage) -> None:
     from shared.wiring import connect_queues
     from shared.wiring.chatops import chatops_deps
 
+    # On the last try the person is told that it failed; before it, the next try may still succeed.
     last_try = (message.dequeue_count or 1) >= _LAST_TRY
     done = handle_message(chatops_deps(), connect_queues(), message.get_body(), last_try=last_try)
     log.info("chat_command", extra={"delivery": message.id, "done": done})

@@ -13,6 +13,7 @@ def doctor(req: func.HttpRequest) -> func.HttpResponse:
     from shared.health.doctor import build_doctor_report
     from shared.wiring.doctor import doctor_checks
 
+    # Behind a key, as it says what this installation lacks.
     body, healthy = build_doctor_report(doctor_checks(), req.params.get("only", ""))
     status = 200 if healthy else 503
     return func.HttpResponse(json.dumps(body, indent=1), status_code=status, mimetype="application/json")

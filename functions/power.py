@@ -30,6 +30,7 @@ def on_vm_event(event: func.EventGridEvent) -> None:
     from shared.power.last_tick import run_recorded_tick
     from shared.wiring.power import power_deps as wiring
 
+    # The event is only a hint: what is done about the machine is read from Azure, not believed.
     done = [outcome.done for outcome in run_recorded_tick(wiring(), only=event.subject)]
     # The library gives an event of the CloudEvents schema another class, which names its type otherwise.
     kind = getattr(event, "event_type", None) or getattr(event, "type", "")

@@ -71,8 +71,7 @@ def _keep_expected(state: Blobs, names: Mapping[str, object], now: datetime) -> 
     """Since when each timer is expected: a timer that is new, or switched on again, is not late at once."""
     try:
         fields = decode_json(state.read(_EXPECTED)[0], _EXPECTED)
-    # fields = {} From now on then: late by half an interval at the most, and no alarm about all timers at
-    # once.
+    # From now on then: late by half an interval at the most, and no alarm about all timers at once.
     except (NotFound, Corrupt):
         fields = {}
     known = {name: parse_optional_timestamp(at) for name, at in fields.items()}
