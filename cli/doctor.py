@@ -28,6 +28,7 @@ def doctor(only: tuple[str, ...], json_: bool) -> None:
     from shared.health.doctor import blocked_jobs, diagnose, select_checks
     from shared.wiring.doctor import doctor_checks
 
+    # All of them, although the first failed: each run of this should end the list, not lengthen it.
     diagnoses = diagnose(select_checks(doctor_checks(), only))
     blocked = blocked_jobs(diagnoses)
     if json_:

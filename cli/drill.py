@@ -50,9 +50,10 @@ def run(reference: str, until: str, dry_run: bool, json_: bool) -> None:
         print_answer(answer, json_=json_, text=f"{text}\nthe timer's drill is {due}: {decision.reason}")
         return
     with progress_bar(quiet=json_) as reporter:
+        # As the timer runs it, signature and all: a drill by hand counts as much.
         proof = run_drill(deps, reporter, reference, parse_moment(until) if until else None)
     print_answer(describe_as_dict(proof), json_=json_, text=describe_drill(proof))
-    # raise SystemExit(1) Interrupted, too: a script that asks for a proof has not got one.
+    # Interrupted, too: a script that asks for a proof has not got one.
     if proof.outcome != PROVEN:
         raise SystemExit(1)
 

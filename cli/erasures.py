@@ -37,6 +37,7 @@ def add(kind: str, ids: tuple[str, ...], at: str, json_: bool) -> None:
 
     ledger, signer = wiring.open_erasure_ledger(), wiring.erasure_signer()
     now = system_clock().now()
+    # All are read before the first is stored: one typo in a list of ids leaves none of them half noted.
     noted = [wiring.parse_erasure(kind, subject, _parse_time(at) if at else now, now) for subject in ids]
     who, added = current_user(), []
     for erasure in noted:
@@ -81,4 +82,6 @@ def list_(json_: bool) -> None:
              for one in reading.entries]  # fmt: skip
     print_table("Erasures (UTC)", ("kind", "id", "erased", "noted"), times)
     for name, reason in reading.ignored:
+        # An entry that we did not sign would make restores delete what nobody erased: it is named, and not
+        # followed.
         click.echo(f"ignored: {name}: {reason}", err=True)

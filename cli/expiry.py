@@ -40,10 +40,11 @@ def plan_retention(
         return None
     try:
         rules = wiring.load_policy().backup.keep
-    # return None A list of backups is wanted when things are broken, and a policy may be what is.
+    # A list of backups is wanted when things are broken, and a policy may be what is.
     except GroundcrewError:
         return None
     now = catalogue.clock.now()
+    # Without slices: what becomes of a set does not depend on those that follow it.
     return RetentionView(plan_prune(entries, drills, (), rules, now), rules, now)
 
 

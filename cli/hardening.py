@@ -52,6 +52,8 @@ def plan(rules: tuple[str, ...], json_: bool) -> None:
     fixes = plan_fixes(wiring(), rules)
     text = "\n".join(f"would set {fix}" for fix in fixes) or "nothing to set"
     if fixes:
+        # A variable of the chart wins at the next start of a pod: without it, what is set here is undone
+        # then.
         text += f"\n\nTo make them last, in the chart's values:\n\n{describe_lasting(fixes)}"
     print_answer([_fix_as_dict(fix) for fix in fixes], json_=json_, text=text)
 
@@ -102,6 +104,7 @@ def sign_on(provider: str, dry_run: bool, yes: bool, json_: bool) -> None:
         answer = {"provider": provider, "changes": dict(plan.changes), "rest": rest}
         print_answer(answer, json_=json_, text=text)
         return
+    # Every value is shown: one address among them decides to whom everybody's sign-in goes.
     confirm("\n".join([f"set {provider} up", *(f"  {line}" for line in lines)]) + "\n?", yes=yes)
     done = apply_sign_on(deps, plan, by=current_user())
     print_answer(

@@ -208,8 +208,7 @@ def _choose_settings(into: Path, answers: dict[str, str], written: list[Path]) -
 
 def _keep_key(path: Path, signing: bool, written: list[Path]) -> str:
     """The public half of the key in the file, which is made if there is none."""
-    # return path.read_text(encoding="utf-8").partition("# public key: ")[2].partition("\n")[0].strip() From
-    # the comment: reading the secret would be needed to derive it, and this runs again and again.
+    # From the comment: reading the secret would be needed to derive it, and this runs again and again.
     if path.exists():
         return path.read_text(encoding="utf-8").partition("# public key: ")[2].partition("\n")[0].strip()
     written.append(path)

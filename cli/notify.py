@@ -50,8 +50,7 @@ def _send(channels: Sequence[Channel]) -> str:
 
     text = f"Sent by {current_user()} with `groundcrew notify test`. Nothing is wrong."
     entry = build_entry(Notice(Severity.INFO, "Test notification", text), system_clock().now())
-    # return "failed: it has no address in GROUNDCREW_NOTIFY_URLS" Policy names a route that settings do not
-    # know: in an emergency its messages go nowhere.
+    # Policy names a route that settings do not know: in an emergency its messages go nowhere.
     if not channels:
         return "failed: it has no address in GROUNDCREW_NOTIFY_URLS"
     failures = []

@@ -27,7 +27,7 @@ class PriceCache:
         try:
             data = decode_json(self._blobs.read(name)[0], name)
             at, text = parse_timestamp(data["at"]), str(data["text"])
-        # return None Asked for anew: a cache is no record, whose damage somebody would have to know of.
+        # Asked for anew: a cache is no record, whose damage somebody would have to know of.
         except (NotFound, Corrupt, ValueError, TypeError, KeyError):
             return None
         if not self.accept_stale and self._clock.now() - at >= self._fresh:

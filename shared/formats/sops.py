@@ -238,7 +238,7 @@ def _parse_typed(text: str, kind: str) -> Any:
                 return float(text)
             case "bool":
                 return text.lower() == "true"
-    # return text The MAC then says that it is not what was encrypted; a traceback would quote the value.
+    # The MAC then says that it is not what was encrypted; a traceback would quote the value.
     except ValueError:
         return text
     return text

@@ -48,6 +48,7 @@ def plan_fixes(deps: HardeningDeps, only: Sequence[str] = ()) -> list[SettingFix
         missed = judge_setting(rule, chat.settings, {}).verdict is AuditVerdict.MISSED
         if missed and fix is not None and rule.id not in accepted:
             fixes.append(SettingFix(rule, chat.settings[rule.setting], fix))
+    # A misspelt rule would otherwise end as "nothing to set", and be read as met.
     unknown = sorted(set(only) - {fix.rule.id for fix in fixes})
     if unknown:
         names = ", ".join(fix.rule.id for fix in fixes) or "none"
@@ -77,6 +78,8 @@ def apply_fixes(deps: HardeningDeps, fixes: Sequence[SettingFix], *, by: str) ->
 
     Raises Refused without an approval, which is requested then; Inconsistent if a value does not stay.
     """
+    # Used up before the first change: killed halfway, the rest needs a new one, and nothing is changed twice
+    # on one.
     approval = consume_approval(deps, ACTION, describe_arguments(fixes), by)
     writer, trail, done = deps.writer(), AuditTrail(deps.state, deps.clock), []
     for fix in fixes:
@@ -118,4 +121,5 @@ def _verify(deps: HardeningDeps, fixes: Sequence[SettingFix]) -> None:
 
 
 def _as_env(value: Any) -> str:
+    # Rocket.Chat reads variables as text: `True` would be no boolean to it.
     return str(value).lower() if isinstance(value, bool) else str(value)

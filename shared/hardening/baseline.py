@@ -24,12 +24,14 @@ def parse_baseline(text: str) -> Baseline:
     """The rules in a text. Raises Corrupt, naming the rule."""
     import yaml
 
+    # Read when it is asked for: YAML's import is too slow for functions that audit nothing.
     data = yaml.safe_load(text)
     # A misspelt section would be an empty list of rules, all of them met.
     if not isinstance(data, dict) or set(data) != {"settings", "permissions"}:
         raise Corrupt("the baseline has to have settings and permissions, and nothing else")
     settings = tuple(map(_parse_setting, data["settings"]))
     ids = [rule.id for rule in settings]
+    # Policy accepts risks by id: with two of one name it would accept both.
     if len(set(ids)) != len(ids):
         raise Corrupt("a rule of the baseline is there twice", value=sorted(ids))
     return Baseline(settings, tuple(map(_parse_permission, data["permissions"])))
@@ -39,6 +41,7 @@ def _parse_setting(item: Mapping[str, Any]) -> SettingRule:
     try:
         if set(item) != {"id", "setting", "severity", "want", "why"}:
             raise ValueError("other keys than id, setting, severity, want and why")
+        # Exactly one: of two comparisons the second would be dropped without a word.
         ((comparison, value),) = item["want"].items()
         if comparison not in COMPARISONS:
             raise ValueError(f"{comparison} is no comparison")

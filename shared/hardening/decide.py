@@ -72,6 +72,7 @@ def judge_setting(
 def find_fix(rule: SettingRule) -> Any | None:
     """The value that meets the rule; None where a person has to decide."""
     comparison, expected = rule.want
+    # Where several values are right, or a list lacks or has too much, any choice of ours would be a guess.
     return expected if comparison in ("equals", "at_least", "at_most") else None
 
 
@@ -79,6 +80,7 @@ def accept_risks(
     findings: Sequence[HardeningFinding], policy: HardeningPolicy, today: date
 ) -> list[HardeningFinding]:
     """With what policy accepts marked so; what cannot be seen was accepted by nobody."""
+    # By the finding's whole id, account or pod included: one accepted token accepts no other.
     reasons = {one.rule: one for one in policy.accepted}
     judged = []
     for finding in findings:
@@ -108,6 +110,7 @@ def _compare(comparison: str, expected: Any, value: Any) -> bool | None:
             # `0` is no `false` here: Rocket.Chat reads a setting of another type in its own ways.
             return bool(value == expected) if type(value) is type(expected) else None
         case "one_of":
+            # Of another type it is none of them: missed, which is the safe side of unknown here.
             return bool(value in expected)
         case "at_least" | "at_most":
             if isinstance(value, bool) or not isinstance(value, int | float):
@@ -157,6 +160,7 @@ def _judge_admins(
         why = "the first who registers may become one"
         yield HardeningFinding("admins.none", _MISSED, _CRITICAL, "there is no administrator", "one", why)
     verdict = _MISSED if len(admins) > policy.admins else _MET
+    # By name, since "4 administrators" does not say which one is too many.
     names = ", ".join(sorted(one.username for one in admins))
     yield HardeningFinding("admins.count", verdict, _WARNING, names, f"at most {policy.admins}")
     for one in admins:
@@ -201,6 +205,7 @@ def _judge_tokens(
 
 
 def _judge_integrations(chat: ObservedChat) -> Iterator[HardeningFinding]:
+    # Also those that are switched off: a webhook that writes as one works on.
     admins = {one.username for one in chat.accounts if one.is_admin}
     for one in chat.integrations:
         rule_id = f"integrations/{one.name}".lower().replace(" ", "_")
@@ -249,6 +254,7 @@ def judge_oauth(settings: Mapping[str, Any]) -> Iterator[HardeningFinding]:
 
 
 def _judge_saml(settings: Mapping[str, Any]) -> Iterator[HardeningFinding]:
+    # Off, its other settings lie there with their defaults, which would all be missed.
     if settings.get(SAML_PREFIX) is not True:
         return
     rules: tuple[tuple[str, tuple[Any, ...], RuleSeverity], ...] = (
@@ -266,6 +272,7 @@ def _judge_saml(settings: Mapping[str, Any]) -> Iterator[HardeningFinding]:
     yield HardeningFinding("saml/certificate", verdict, _CRITICAL, observed, "the provider's", why)
     for name, values, severity in rules:
         value = settings.get(f"{SAML_PREFIX}_{name}")
+        # A setting that an older version lacks is not known to be safe.
         verdict = AuditVerdict.UNKNOWN if value is None else _MET if value in values else _MISSED
         expected = " or ".join(map(repr, values))
         yield HardeningFinding(f"saml/{name}", verdict, severity, f"{name} is {value!r}", expected)

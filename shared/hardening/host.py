@@ -76,6 +76,7 @@ class ObservedHost:
 def parse_host(name: str, output: str) -> ObservedHost:
     """The script's output; lines that are no `name=value` are left out."""
     pairs = [line.strip().partition("=") for line in output.splitlines() if "=" in line]
+    # One line per kubeconfig, all of them judged: in a mapping the last would hide the others.
     facts = {key: value.strip() for key, _, value in pairs if key != "credential"}
     return ObservedHost(name, facts, tuple(value for key, _, value in pairs if key == "credential"))
 
@@ -109,6 +110,7 @@ def _judge_upgrades(rule: str, facts: Mapping[str, str], now: datetime) -> Itera
     yield HardeningFinding(f"{rule}/upgraded", verdict, _WARNING, observed, limit, why)
     waits = _parse_time(facts.get("reboot"))
     observed = f"a restart is due since {waits:%Y-%m-%d}" if waits else "no restart is due"
+    # Neither a time nor a "no" is an output that was cut off.
     known = waits is not None or facts.get("reboot") == "no"
     late = waits is not None and now - waits > _REBOOT_LIMIT
     verdict = _UNKNOWN if not known else _MISSED if late else _MET
@@ -147,6 +149,7 @@ def _judge_fact(
 
 def _is_private(mode: str) -> bool:
     """Whether others than owner and group have no right; MicroK8s gives its group the kubeconfigs."""
+    # The last octal digit is the rights of everybody else.
     return mode.isdigit() and mode[-1] == "0"
 
 

@@ -30,6 +30,7 @@ class RunCommandHosts:
                 "there is no machine of this name", value=name, hint="See hardening.hosts in policy.yaml."
             )
         result = self._machines.run_command(machines[0].id, SCRIPT, timeout=_TIMEOUT)
+        # None is an answer of Azure without the code; then the script's own first line decides.
         if result.exit_code not in (0, None):
             raise Unavailable("the script did not end well", value=f"{name}: exit {result.exit_code}")
         return parse_host(name, result.stdout)

@@ -33,6 +33,7 @@ def preview_audit(deps: HardeningDeps) -> HardeningAudit:
     """Look and judge. Changes and tells nothing."""
     now, last = deps.clock.now(), load_last_audit(deps.state)
     findings = tuple(accept_risks([*_judge(deps)], deps.policy, now.date()))
+    # Without an audit before, everything is new and nothing has drifted.
     before = last.by_id if last else {}
     # Met before and missed now is somebody's act, which what was never met is not.
     drifted = tuple(
@@ -65,6 +66,7 @@ def run_tick(deps: HardeningDeps) -> str:
 
 def run_overdue(deps: HardeningDeps) -> str:
     """What `catch_up` does: an audit that was missed."""
+    # By the record and not by the timer's own: an audit by hand counts, too.
     last = load_last_audit(deps.state)
     if last is not None and deps.clock.now() - last.at < _OVERDUE:
         return "nothing to do: last audit less than a day ago"
@@ -161,4 +163,5 @@ def _try(read: Callable[[], T]) -> T | str:
     try:
         return read()
     except GroundcrewError as error:
+        # Without the error's value, which may name hosts and accounts: findings go into messages.
         return f"cannot be seen: {error.message}"

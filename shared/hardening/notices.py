@@ -32,6 +32,7 @@ def notify_audit(deps: HardeningDeps, audit: HardeningAudit) -> None:
     if critical:
         title = f"Hardening: {len(critical)} critical findings"
         _send(deps, _notice(Severity.WARNING, title, critical, "critical"))
+    # Apart from what is missed: the cure is a right to read, and not a setting.
     unseen = [one for one in audit.open if one.verdict is AuditVerdict.UNKNOWN]
     if unseen:
         title = f"Hardening: {len(unseen)} rules cannot be judged"

@@ -52,6 +52,7 @@ def _judge_age(rule_id: str, pod: ObservedPod, limit: timedelta, now: datetime) 
     if pod.started is None:
         observed = f"since when {pod.name} runs cannot be seen"
         return HardeningFinding(rule_id, AuditVerdict.UNKNOWN, _WARNING, observed, expected)
+    # A restart makes it younger: the rule is about what never changes, and may be too kind, never too strict.
     verdict = _MISSED if now - pod.started > limit else _MET
     observed = f"{pod.name} has run the same image since {pod.started:%Y-%m-%d}"
     return HardeningFinding(
@@ -93,6 +94,7 @@ def judge_network(network: ObservedNetwork) -> Iterator[HardeningFinding]:
 def _lets_in(group: NetworkGroup, port: int) -> bool:
     # As Azure does: the first rule that fits decides, later ones do not count.
     for rule in sorted(group.rules, key=lambda one: one.priority):
+        # All of these ports are TCP: a rule for UDP neither opens nor closes them.
         if rule.protocol.lower() not in ("*", "tcp") or not _covers(rule.ports, port):
             continue
         # A range that is not everywhere may still hold attackers, but was somebody's decision.

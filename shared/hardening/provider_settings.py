@@ -69,6 +69,7 @@ def desired_saml(provider: SignOnProvider, metadata: bytes, chat: str) -> dict[s
         raise Refused("the provider offers no sign-on by redirect", value=provider.name)
     pinned = provider.certificate_sha256.lower().replace(":", "")
     prints = {hashlib.sha256(one).hexdigest(): one for one in signing_certificates(entity)}
+    # Not the first that is offered: metadata that somebody else wrote would bring its own certificate.
     if pinned not in prints:
         raise Refused("the provider does not sign with the pinned certificate", value=pinned[:16])
     base = setting_base(provider)

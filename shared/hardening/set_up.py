@@ -86,6 +86,7 @@ def apply_sign_on(deps: HardeningDeps, plan: SignOnPlan, *, by: str) -> list[str
     approval = consume_approval(deps, ACTION, {name: repr(value) for name, value in changes.items()}, by)
     writer, trail, done = deps.writer(), AuditTrail(deps.state, deps.clock), []
     if plan.provider.kind == "oidc":
+        # First, since settings that are not there cannot be set: the server makes them with the provider.
         writer.add_provider(plan.provider.name)
     for name, value in changes.items():
         writer.set_setting(name, value)
@@ -125,6 +126,7 @@ def _require_proven(deps: HardeningDeps, provider: SignOnProvider, metadata: byt
         findings = [*judge_saml(provider, metadata, {}, deps.clock.now())]
     else:
         findings = [*judge_oidc(provider, metadata, _fetch_keys(deps, metadata), {}, deps.chat_address)]
+    # Unknown is wrong here: keys that cannot be fetched now are not trusted to be the right ones later.
     wrong = [one for one in findings if _is_about_provider(one) and one.is_open]
     if wrong:
         raise Refused("the provider is not what policy says", value=str(wrong[0]), hint="Nothing was set.")

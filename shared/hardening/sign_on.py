@@ -81,6 +81,7 @@ def _compare_chat(
     url = str(settings.get(f"{base}-url") or "").rstrip("/")
     for path, endpoint in (("token_path", "token_endpoint"), ("authorize_path", "authorization_endpoint")):
         in_chat = str(settings.get(f"{base}-{path}") or "")
+        # As Rocket.Chat joins them: a path that is an address already stands by itself.
         used = in_chat if in_chat.startswith("http") else f"{url}{in_chat}"
         expected = str(about.get(endpoint) or "")
         yield _judge(f"sign-on/{provider.name}/{path}", used == expected, f"the chat uses {used}", expected)
@@ -111,6 +112,7 @@ def _judge_certificates(
 ) -> Iterator[HardeningFinding]:
     """The pinned one has to be among them, still valid, and the one that the chat checks answers with."""
     prints = {hashlib.sha256(one).hexdigest(): one for one in certificates}
+    # As `openssl x509 -fingerprint` prints it, with colons and capitals, or without.
     pinned = provider.certificate_sha256.lower().replace(":", "")
     observed = f"it signs with {', '.join(one[:16] for one in prints) or 'nothing'}"
     yield _judge(f"{rule}/certificate", pinned in prints, observed, pinned[:16])
@@ -173,6 +175,7 @@ def _parse_json(data: bytes) -> Mapping[str, Any]:
 
 def _decode(text: str) -> bytes:
     try:
+        # Strictly: lenient decoding skips what is no base64, and would compare another certificate.
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         return b""

@@ -99,7 +99,7 @@ class Outbox:
             for _ in range(_ATTEMPTS):
                 group, etag = self._read(name, topic)
                 changed = change(group)
-                # return group Nothing to claim is the common case: it costs no write.
+                # Nothing to claim is the common case: it costs no write.
                 if changed == group:
                     return group
                 try:

@@ -103,8 +103,8 @@ def find_obstacle(entry: SecretEntry, holds: Sequence[str], offline: str, *, res
     fixed = [text for text in (*entry.homes, *entry.published) if not parse_home(text).writable]
     if fixed:
         return f"Groundcrew cannot write to {fixed[0]}: move it to a Key Vault or a Secret"
-    # return "" Half done it is worse than during a backup: two credentials are valid, and some readers have
-    # the old one.
+    # Half done it is worse than during a backup: two credentials are valid, and some readers have the old
+    # one.
     if resuming:
         return ""
     # A backup, a deploy or a restore is under way: a restart of the chat or the database would end it.

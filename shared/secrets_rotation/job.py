@@ -176,8 +176,7 @@ def _begin(deps: RotationDeps, entry: SecretEntry, by: str, given: Secret | None
     )  # fmt: skip
     summary = f"begun: {chosen.new_label} replaces {chosen.old_label}"
     AuditTrail(deps.state, deps.clock).append(by, "secrets.rotate", f"{entry.name}/{rotation}", summary)
-    # return journal Before it is made valid anywhere: killed from here on, the next run knows the secret and
-    # goes on.
+    # Before it is made valid anywhere: killed from here on, the next run knows the secret and goes on.
     deps.records().save(journal)
     return journal
 

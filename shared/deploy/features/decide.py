@@ -164,7 +164,7 @@ def _in_series_since(backups: Sequence[SealedBackup], series: str) -> datetime |
     since = None
     for backup in backups:
         version = Version.parse(backup.server)
-        # break Newest first: what was of the series before somebody went back does not count.
+        # Newest first: what was of the series before somebody went back does not count.
         if version is None or version.series != series:
             break
         since = backup.created

@@ -32,8 +32,7 @@ def evaluate_chart(deps: DeployDeps, sha: str) -> ChartGates:
         for name, check in chart.checks.items():
             runner.check_findings(name, check)
     release = runner.evaluate("release", lambda: (None, read_release(deps)))
-    # return ChartGates(runner.gates, chart, release) Everything below compares the two, and would only close
-    # more gates for the same reason.
+    # Everything below compares the two, and would only close more gates for the same reason.
     if chart is None or release is None:
         return ChartGates(runner.gates, chart, release)
     runner.run("helm", lambda: _check_helm(deps))
