@@ -36,7 +36,7 @@ def verify_sets(
         except GroundcrewError as error:
             problems.append(SetProblem(entry.info.folder, str(error)))
         else:
-            # What the catalogue knows and no byte shows: a date that is not the set's, a head that is missing.
+            # What the catalogue knows and no byte shows: a date that is not the set's, a missing head.
             if entry.problem:
                 problems.append(SetProblem(entry.info.folder, entry.problem))
     return problems

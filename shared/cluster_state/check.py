@@ -55,6 +55,7 @@ def check_state(state: ClusterState, checks: StateChecks) -> StateVerdict:
         return StateVerdict("; ".join([*lines, "no cluster to compare with"]))
     try:
         cluster = checks.connect()
+        # Asked first: a cluster that is off is one line, and not a refusal of each of its objects.
         cluster.read_version()
     except GroundcrewError as error:
         return StateVerdict("; ".join([*lines, f"not compared with the cluster: {error.message}"]))
@@ -75,6 +76,7 @@ def _find_problem(state: ClusterState, checks: StateChecks) -> str:
         ]  # fmt: skip
     except yaml.YAMLError as error:
         raise Corrupt("the YAML of the cluster's state cannot be read", value=type(error).__name__) from None
+    # Read back by a parser: a text that YAML takes for a number or a date would be restored as one.
     missing = [item for item in state.objects if item not in objects]
     if missing:
         return f"{describe_object(missing[0])}: its YAML does not say what the backup does"
@@ -89,6 +91,7 @@ def _try_objects(state: ClusterState, cluster: StateCluster) -> tuple[str, str]:
     for item in state.objects:
         kind = find_kind(item)
         try:
+            # A set of a newer version may hold more kinds: they are counted, and fail nothing.
             if kind is None:
                 raise NotFound("the kind is unknown to this version")
             cluster.try_apply(kind, item)
@@ -107,5 +110,6 @@ def _try_objects(state: ClusterState, cluster: StateCluster) -> tuple[str, str]:
 
 def _reason_of(error: GroundcrewError) -> str:
     if isinstance(error, Refused):
+        # A drill's account usually reads only; that it may not write says nothing of the backup.
         return "no right to write it"
     return "its kind or namespace is not there" if isinstance(error, NotFound) else error.message

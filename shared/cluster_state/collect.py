@@ -126,6 +126,7 @@ class _Collector:
             if is_kept(secret) and (is_wanted or self._scope.wants_secret(namespace, name)):
                 self._keep([secret])
         expected = [f"{namespace}/{name}" for name in sorted(named)]
+        # What policy names and the cluster lacks is told at the backup: at the restore it would be too late.
         expected += [one for one in self._scope.secrets if one.startswith(f"{namespace}/")]
         for place in find_missing(expected, (f"{namespace}/{name}" for name in present)):
             self.unread.append(UnreadItem(f"Secret {place}", "the cluster does not have it"))
@@ -143,6 +144,7 @@ class _Collector:
             try:
                 items = [one for one in cluster.list_objects(kind, namespace) if is_kept(one)]
             except NotFound:
+                # Not unread: a cluster without cert-manager has nothing of its kinds to lose.
                 log.info("backup.state_kind_absent", extra={"kind": kind.kind, "namespace": namespace})
         self._keep(items)
         return items

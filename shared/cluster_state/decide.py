@@ -58,6 +58,8 @@ def strip_server_fields(item: Manifest) -> dict[str, Any]:
 
 def order_objects(items: Iterable[Manifest]) -> tuple[dict[str, Any], ...]:
     """Stripped, each once, in the order in which they are applied."""
+    # Issuers and policy may name the same Secret: twice in a file, the second apply would be a change to
+    # nothing.
     unique = {_identity(item): item for item in items}
     return tuple(strip_server_fields(unique[key]) for key in sorted(unique))
 
@@ -99,6 +101,7 @@ def choose_releases(secrets: Iterable[Manifest]) -> list[Manifest]:
     for secret in secrets:
         labels = (secret.get("metadata") or {}).get("labels") or {}
         name, version = str(labels.get("name") or ""), str(labels.get("version") or "")
+        # Labels can be set by anybody: what has none of Helm's is no release of Helm's.
         if not is_release(secret) or not name or not version.isdigit():
             continue
         # Deployed before new: after a failed upgrade the newest record is of what does not run.
@@ -139,6 +142,7 @@ def _is_pattern(text: str) -> bool:
 
 def find_kind(item: Manifest) -> StateKind | None:
     """How the API serves the object; None for a kind that this version does not know."""
+    # By version and kind together: another version of a kind is another form.
     same = (kind for kind in KINDS if (kind.api_version, kind.kind) == (item["apiVersion"], item["kind"]))
     return next(same, None)
 

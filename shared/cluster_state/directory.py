@@ -29,6 +29,7 @@ def write_directory(folder: Path, files: Mapping[str, str]) -> None:
 
 def _write_new(path: Path, text: str) -> None:
     """Created with its mode, so that nobody can open it before it has that."""
+    # A link that somebody put there is not followed: it would lead Secrets to where they can be read.
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
     with open(os.open(path, flags, 0o600), "w", encoding="utf-8", newline="") as file:  # noqa: PTH123
         file.write(text)

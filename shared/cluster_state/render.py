@@ -30,6 +30,7 @@ def render_files(state: ClusterState) -> dict[str, str]:
     """By name the files to write, all of them flat, in the order in which they are used."""
     files: dict[str, str] = {}
     for name, kinds in _FILES:
+        # A namespace that could not be read is needed all the same: an object without it is refused.
         items = [*_missing_namespaces(state)] if NAMESPACE in kinds else []
         items += [item for item in state.objects if item["kind"] in {kind.kind for kind in kinds}]
         if items:
@@ -86,6 +87,7 @@ def _render_apply(state: ClusterState, files: Mapping[str, str]) -> str:
         if SECRET in kinds or NAMESPACE in kinds:
             lines.append(f"apply {name}")
             continue
+        # Once, before the first of cert-manager's kinds that there is.
         if name == "03-issuers.yaml" or "03-issuers.yaml" not in files:
             lines += _wait_for_cert_manager(state)
         lines.append(f"apply {name}")
@@ -136,6 +138,7 @@ def _helm_command(release: HelmRelease) -> list[str]:
 
 
 def _unread_lines(state: ClusterState) -> list[str]:
+    # In the scripts as well: they are run without the README being read.
     return [f"# NOT in the backup: {_one_line(f'{item.what}: {item.reason}')}" for item in state.unread]
 
 

@@ -25,6 +25,7 @@ def compare_commitments(use: MachineUse, prices: PriceBook) -> Iterator[BreakEve
     weekly = use.weekly_hours
     pay_as_you_go = weekly / WEEK_HOURS * price.monthly
     for commitment in prices.commitments.get(use.price_key(), ()):
+        # The hours a week from which on the commitment, billed every hour, is the cheaper one.
         break_even = WEEK_HOURS * commitment.hourly / price.amount
         difference = pay_as_you_go - commitment.hourly * MONTH_HOURS
         yield BreakEven(use.name, commitment, weekly, break_even, difference)
@@ -46,6 +47,7 @@ def rank_savings(
             *_missing_schedule(use, prices),
             *_smaller_sizes(use, prices),
         ]
+    # A change that costs more is no advice, nor is one that changes nothing.
     worth = [saving for saving in savings if saving.monthly > 0]
     return tuple(sorted(worth, key=lambda saving: (-saving.monthly, saving.change))[:MAX_SAVINGS])
 
@@ -67,6 +69,7 @@ def _best_commitments(offers: Sequence[BreakEven]) -> Iterator[Saving]:
 def _unused_resources(fixed_costs: Sequence[FixedCost], prices: PriceBook) -> Iterator[Saving]:
     for item in fixed_costs:
         cost = monthly_cost(item, prices)
+        # A price that is not known promises nothing.
         if not item.used and cost is not None:
             yield Saving(f"Delete the {item.kind} {item.name}", cost, "nothing uses it")
 
@@ -95,6 +98,7 @@ def _smaller_sizes(use: MachineUse, prices: PriceBook) -> Iterator[Saving]:
     listed = {size: prices.machines.get(use.price_key(size)) for size in use.alternatives}
     offered = [(other.amount, size) for size, other in listed.items() if other is not None]
     if price is not None and offered:
+        # The cheapest of those that policy names: whether it is large enough was decided there, by a person.
         amount, size = min(offered)
         monthly = (price.amount - amount) * use.weekly_hours / WEEK_HOURS * MONTH_HOURS
         yield Saving(f"Move {use.name} to {size}", monthly, f"{amount} instead of {price.amount} an hour")

@@ -88,6 +88,7 @@ def _machine_cost(
     price = prices.machines.get(use.price_key())
     unknown = to_hours(use.unknown)
     # What nobody saw is neither cost nor saving.
+    # Against a machine that is always on, which is what Azure bills without a schedule.
     saved = whole - ran - unknown
     if price is None:
         return MachineCost(use.name, use.size, ran, saved, unscheduled, None, None, None, unknown)

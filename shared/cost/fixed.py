@@ -45,6 +45,7 @@ def list_fixed_costs(job: CostDeps, notes: list[str]) -> FixedCosts:
     costs.items += incremental_costs(disks, snapshots, change)
     if uncounted := describe_uncounted(snapshots, change):
         costs.uncounted.append(uncounted)
+    # Said beside the figure: what Azure bills is less, and nobody can ask how much.
     if snapshots:
         notes.append("Snapshots: the whole disk's size stands for what a first or full one holds, at most.")
     costs.items += _address_costs(job, notes)
@@ -107,6 +108,7 @@ def _address_costs(job: CostDeps, notes: list[str]) -> Iterator[FixedCost]:
         )
         return
     for address in matches:
+        # A dynamic address of a machine that is off is none, and costs nothing.
         if address.static and address.version == 4:
             meter = f"{address.sku} IPv4 Static Public IP"
             yield FixedCost(address.name, "address", meter, used=address.used, region=address.location)

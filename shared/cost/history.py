@@ -42,4 +42,5 @@ def extend_weeks(state: Blobs, week: Mapping[str, Any]) -> list[Mapping[str, Any
     except (NotFound, Corrupt):
         weeks = []  # the report is made all the same: charts begin anew
     others = [one for one in weeks if isinstance(one, dict) and one.get("since") != week["since"]]
+    # By ISO dates, which sort as text; a year and a week, so that a chart shows the same week of last year.
     return sorted([*others, week], key=lambda one: str(one.get("since")))[-_WEEKS:]

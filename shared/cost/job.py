@@ -68,6 +68,7 @@ def report_week(job: CostDeps) -> str:
         return f"nothing to do: {name} is there"
     result = build_report(job, since, until)
     text = result.text(job.zone)
+    # The first line is the title: it says hours and money, and is all that a phone shows.
     first, *rest = text.splitlines()
     notice = Notice(Severity.INFO, first, "```\n" + "\n".join(rest).strip() + "\n```", key=name)
     # Before it is on record: a death in between tells it twice, under the same key, rather than never.
@@ -75,6 +76,7 @@ def report_week(job: CostDeps) -> str:
     try:
         job.inventory.state.create(name, text.encode())
     except AlreadyExists:
+        # Another instance was faster: told twice under one key, people get it once.
         log.info("cost.already_reported", extra={"report": name})
     weeks = extend_weeks(job.inventory.state, summarize_week(result.report))
     uptime = list_daily_uptime(job, since, until)
@@ -113,6 +115,7 @@ def build_report(job: CostDeps, since: datetime, until: datetime) -> CostReportR
 
 def last_full_week(now: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:
     """The last full week from Monday to Monday on the zone's clock."""
+    # By the zone's calendar: at 00:30 in Berlin, UTC is still on Sunday.
     today = now.astimezone(zone).date()
     monday = today - timedelta(days=today.weekday())
     return datetime.combine(monday - WEEK, time(), zone), datetime.combine(monday, time(), zone)
@@ -120,6 +123,7 @@ def last_full_week(now: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:
 
 def _list_machines(job: CostDeps, notes: list[str]) -> Iterator[tuple[Target, Machine]]:
     for kind in job.inventory.kinds:
+        # One listing per kind: a question for each machine would be throttled in a large subscription.
         ordered = {machine.id: machine for machine in job.inventory.switches[kind].list()}
         for target in job.inventory.targets(kind):
             # Policy may name a machine that was removed: the report is of the others, and says so.
@@ -145,6 +149,7 @@ def _pool_uses(machine: Machine, use: MachineUse, uncounted: list[str]) -> Itera
     """A cluster as its pools: each of so many nodes of one size, which run while the cluster does."""
     for pool in machine.pools:
         name = f"{use.name}/{pool.name}"
+        # Left out by name: a guess in the middle of a sum is taken for knowledge.
         if pool.scales or pool.windows or not pool.size:
             why = "their number changes by itself" if pool.scales else "Windows is not priced"
             uncounted.append(f"the nodes of {name}: {why}")

@@ -137,6 +137,7 @@ def parse_workload(item: Manifest) -> Workload:
 def _rollout_failure(status: Mapping[str, Any]) -> str:
     for condition in status.get("conditions") or ():
         kind, state, reason = (str(condition.get(key, "")) for key in ("type", "status", "reason"))
+        # What the controllers themselves call failed; everything else may still come right.
         if (kind == "Progressing" and state == "False") or (kind == "ReplicaFailure" and state == "True"):
             return f"{reason}: {condition.get('message', '')}".rstrip(": ")
     return ""
@@ -145,6 +146,7 @@ def _rollout_failure(status: Mapping[str, Any]) -> str:
 def parse_pod(item: Manifest) -> Pod:
     """A Pod as the API has it."""
     meta, spec, status = _mapping_at(item, "metadata"), _mapping_at(item, "spec"), _mapping_at(item, "status")
+    # Of both kinds: a pod whose init container cannot pull its image never gets to the others.
     statuses = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
     # Without the init containers: they run before the new version does.
     main = status.get("containerStatuses") or ()
@@ -174,6 +176,7 @@ def _waiting_reason(status: Mapping[str, Any]) -> str:
 
 def _has_run(status: Mapping[str, Any]) -> bool:
     states = (*_mapping_at(status, "state"), *_mapping_at(status, "lastState"))
+    # A container that ran and ended has run: a crash after the start is no version that never started.
     return bool(status.get("restartCount")) or "running" in states or "terminated" in states
 
 
@@ -201,6 +204,7 @@ def parse_claim(item: Manifest) -> Claim:
     """A PersistentVolumeClaim."""
     spec, status = _mapping_at(item, "spec"), _mapping_at(item, "status")
     capacity = _mapping_at(status, "capacity").get("storage")
+    # The request, as long as it is not bound: what was asked for is all that is known.
     size = capacity or _mapping_at(_mapping_at(spec, "resources"), "requests").get("storage") or 0
     return Claim(
         str(_mapping_at(item, "metadata").get("name", "")),
@@ -215,6 +219,7 @@ def parse_node(
 ) -> Node:
     """A Node; `metrics` is the memory in use, `disks` the free disk: in bytes by node, where measured."""
     name, status = str(_mapping_at(item, "metadata").get("name", "")), _mapping_at(item, "status")
+    # "Unknown" counts as not ready: it is what a node's conditions are when its kubelet is silent.
     states = {one.get("type"): one.get("status") for one in status.get("conditions") or ()}
     allocatable = _mapping_at(status, "allocatable")
     pressures = tuple(
@@ -224,6 +229,7 @@ def parse_node(
         name,
         states.get("Ready") == "True",
         parse_quantity_or_zero(allocatable.get("memory", 0)),
+        # None if it was not measured: zero would read as an idle node.
         metrics.get(name),
         parse_quantity_or_zero(allocatable.get("ephemeral-storage", 0)),
         pressures,

@@ -42,6 +42,7 @@ def read_timestamp(entry: bytes) -> Timestamp:
     at = find_element(entry, b"ts")
     if at is None or at.type != TIMESTAMP:
         raise Corrupt("an oplog entry has no timestamp")
+    # Little-endian, the increment before the seconds: https://bsonspec.org/spec.html
     ordinal, seconds = _TIMESTAMP.unpack(at.value)
     return Timestamp(seconds, ordinal)
 
@@ -49,6 +50,7 @@ def read_timestamp(entry: bytes) -> Timestamp:
 def apply_ops_entries(body: bytes, at: str) -> Iterator[bytes]:
     """The entries within a command `applyOps`. Raises Corrupt naming the timestamp `at`."""
     listed = find_element(body, b"applyOps")
+    # Refused: an entry that is passed over is a write that is missing in the restore, and nobody notices.
     if listed is None or listed.type != ARRAY:
         raise malformed_entry(at)
     for element in split_elements(listed.value):
@@ -85,6 +87,7 @@ def _is_continuation(fields: dict[bytes, Element]) -> bool:
 
 def command_name(body: bytes) -> str:
     """The name of a command, which is its first field. Raises Corrupt."""
+    # BSON keeps the order, and the server goes by it: the first field is the command.
     first = next(split_elements(body), None)
     if first is None:
         raise malformed_entry("")

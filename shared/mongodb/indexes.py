@@ -50,15 +50,19 @@ def parse_index_change(command: str, name: str, body: bytes) -> IndexChange | No
     if not isinstance(listed, list) or not all(
         isinstance(i, dict) and "name" in i and "key" in i for i in listed
     ):
+        # Not skipped: an index that is missing is found when the chat is slow, and a unique one by
+        # duplicates.
         raise Corrupt(f"{command} of {name} in the oplog is malformed")
     return IndexChange(name, created=tuple(map(_clean_spec, listed)))
 
 
 def _parse_create(name: str, body: dict[str, Any]) -> IndexChange | None:
+    # Views have no indexes, and time series get theirs with their buckets.
     if "viewOn" in body or "timeseries" in body:
         return None
     clustered = body.get("clusteredIndex")
     if isinstance(clustered, dict):
+        # A clustered collection has no index on `_id` beside the collection itself.
         id_index: Mapping[str, object] = {**_ID_INDEX, **clustered, "clustered": True}
     else:
         id_index = body.get("idIndex") or _ID_INDEX
@@ -159,6 +163,7 @@ def _key_of(index: Mapping[str, object]) -> tuple[tuple[str, object], ...]:
 
 def _merge_options(index: Mapping[str, object], options: Mapping[str, object]) -> Mapping[str, object]:
     merged = {**index, **options}
+    # The option is an order, and no property that a catalogue would show.
     if merged.pop("forceNonUnique", False):
         merged.pop("unique", None)
     if options.get("unique"):

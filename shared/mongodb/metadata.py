@@ -58,6 +58,8 @@ def parse_metadata(text: str) -> tuple[Mapping[str, object], tuple[Mapping[str, 
         options = {} if options is None else options
     except _UNREADABLE as error:
         raise Corrupt("a collection's metadata is malformed", value=error) from error
+    # From a set that anybody may have written, until its signature is checked: no traceback, whatever it
+    # holds.
     if not isinstance(options, dict) or not all(_is_index(index) for index in indexes):
         raise Corrupt("a collection's metadata is malformed", value=text[:80])
     return options, indexes

@@ -162,6 +162,8 @@ def _ends_earlier_transaction(raw: bytes) -> bool:
     if entry.op != "c":
         return False
     command = command_name(entry.o)
+    # Neither the last part nor a commit: what ends the transaction comes later, and brings these parts with
+    # it.
     unfinished = is_true(entry.o, b"partialTxn") or is_true(entry.o, b"prepare")
     return command == "commitTransaction" or (command == "applyOps" and entry.continues and not unfinished)
 
@@ -195,6 +197,7 @@ def strip_index_changes(operation: Operation) -> Operation | None:
         return operation
     ignored = CLUSTER_OPTIONS if command == "create" else (*_OBSOLETE_MODIFIERS, "index")
     fields = [e for e in split_elements(operation.o) if e.name.decode("utf-8", "replace") not in ignored]
+    # Only the command itself is left: a server refuses a collMod that changes nothing.
     if command == "collMod" and len(fields) < 2:
         return None
     return replace(operation, o=join_elements(fields))
@@ -224,8 +227,10 @@ def _expand_entry(entry: OplogEntry, at: str, waiting: dict[bytes, list[Operatio
                 waiting.setdefault(entry.transaction, []).extend(inner)
             return []
         if torn:
+            # Half of a transaction is a state that the source never had.
             raise Corrupt("a transaction began before the first oplog entry", value=at)
         return waiting.pop(entry.transaction, []) + inner
+    # Its parts were collected until now; of what was rolled back nothing may reach the target.
     if command == "abortTransaction":
         waiting.pop(entry.transaction, None)
         return []

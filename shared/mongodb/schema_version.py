@@ -14,6 +14,7 @@ def read_schema_version(source: SourceDatabase) -> int | None:
     import bson
 
     for namespace in source.list_namespaces():
+        # In whatever database: its name is the operator's choice.
         if namespace.collection != _COLLECTION or namespace.kind != "collection":
             continue
         for batch in source.read_batches(namespace, IdRange()):

@@ -94,6 +94,7 @@ class OperationFilter:
         if not all(map(scope.includes, operation.subjects)):
             value = f"{operation.command} of {' to '.join(operation.subjects)} at {operation.at}"
             raise Corrupt("an oplog entry cannot be replayed: it leads out of what is restored", value=value)
+        # Collections that the oplog made: a later drop of the database is to take them as well.
         self._known.update(operation.subjects)
         return [operation]
 
@@ -107,6 +108,7 @@ def _drop(operation: Operation, name: str) -> Operation:
     """What `dropDatabase` does to one collection."""
     db, _, collection = name.partition(".")
     text = collection.encode()
+    # A BSON string counts its closing NUL in its length.
     value = (len(text) + 1).to_bytes(4, "little") + text + b"\0"
     body = join_elements([Element(STRING, b"drop", value)])
     return replace(operation, db=db, collection=collection, o=body)
