@@ -15,10 +15,13 @@ from urllib.parse import urlencode
 from local.azure_rm.clock import rest_time
 from local.azure_rm.replies import Json, Reply
 
+# How far back the real one answers: https://learn.microsoft.com/azure/azure-monitor/platform/activity-log
 RETENTION = timedelta(days=90)
 # The app's own identity in the log: an object id, since it has no address.
 APP = "11111111-aaaa-bbbb-cccc-222222222222"
 _TIME = r"'(?P<{0}>[0-9T:.+Z-]+)'"
+# The few forms that the service documents; anything else is a 400, so that a filter of ours is not made up.
+# https://learn.microsoft.com/rest/api/monitor/activity-logs/list
 _FILTER = re.compile(
     rf"eventTimestamp ge {_TIME.format('since')}(?: and eventTimestamp le {_TIME.format('until')})?"
     r"(?: and (?P<by>resourceUri|resourceGroupName|resourceProvider|correlationId) eq '(?P<subject>[^']+)')?"
@@ -29,6 +32,7 @@ _FILTER = re.compile(
 class ActivityEntries:
     """What happened, oldest first; an entry can be found `delay` after it happened."""
 
+    # Entries come minutes late: a reader that takes "nothing there" for "nobody did it" is found by this.
     delay: timedelta = timedelta()
     entries: list[tuple[datetime, Json]] = field(default_factory=list)
 
@@ -36,6 +40,7 @@ class ActivityEntries:
         self, resource_id: str, action: str, caller: str | None, statuses: list[tuple[datetime, str]]
     ) -> None:
         """An administrative operation: one entry for each of its statuses, with one operation id."""
+        # One id for all statuses of an operation: readers that count entries count one stop as three.
         operation = str(uuid.uuid4())
         for at, status in statuses:
             body = _log_entry(resource_id, at, "Administrative", action, status, operation)
@@ -55,6 +60,7 @@ class ActivityEntries:
         """A machine's health that changed to unavailable. No caller; the resource's type in capitals."""
         action = "Microsoft.Resourcehealth/healthevent/Activated/action"
         body = _log_entry(resource_id, at, "ResourceHealth", action, "Active", str(uuid.uuid4()))
+        # In capitals, unlike in every other category: who compares types by case sees no health at all.
         body["resourceType"] = _localized("MICROSOFT.COMPUTE/VIRTUALMACHINES")
         body["resourceProviderName"] = _localized("Microsoft.Resourcehealth/healthevent/action")
         body["properties"] = {
@@ -80,6 +86,7 @@ class ActivityEntries:
             return _refuse_filter("The end time must be after the start time.")
         entries = [
             body
+            # Newest first, as the service answers; a reader that stops at the first entry has the last act.
             for at, body in reversed(self.entries)
             if since <= at <= min(until, now - self.delay) and _is_about(body, match["by"], match["subject"])
         ]
@@ -109,10 +116,12 @@ def _log_entry(
         "resourceId": resource_id,
         "resourceType": _localized(f"{parts[5]}/{parts[6]}"),
         "operationId": operation,
+        # Translated to the portal's language: only `value` is to be read.
         "operationName": {"value": action, "localizedValue": f"(translated) {action}"},
         "status": _localized(status),
         "subStatus": _localized(""),
         "eventTimestamp": rest_time(at),
+        # Later than the event: what is to be compared is when it happened.
         "submissionTimestamp": rest_time(at + timedelta(minutes=2)),
         "subscriptionId": parts[1],
         "tenantId": "00000000-0000-0000-0000-00000000aaaa",
@@ -126,6 +135,7 @@ def _is_about(body: Json, by: str | None, subject: str | None) -> bool:
         "resourceProvider": body["resourceProviderName"]["value"],
         "correlationId": body["correlationId"],
     }
+    # Case does not count in ids of Azure.
     return by is None or str(fields[by]).lower() == str(subject).lower()
 
 

@@ -33,8 +33,10 @@ class PublicAddress(ArmResource):
             "idleTimeoutInMinutes": 4,
             "ipTags": [],
         }
+        # A dynamic one has no address while nothing runs, and the field is missing, not empty.
         if self.static:
             properties["ipAddress"] = "203.0.113.7" if self.version == "IPv4" else "2001:db8::7"
+        # The only sign that something uses it.
         if self.held_by:
             properties["ipConfiguration"] = {"id": self.held_by}
         return self.envelope() | {

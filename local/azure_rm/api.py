@@ -26,10 +26,12 @@ _RESOURCE = re.compile(
     r"/providers/(?P<kind>[^/]+/[^/]+)(?:/(?P<name>[^/]+)(?:/(?P<action>[^/]+))?)?/?",
     re.IGNORECASE,
 )
+# Compute and disks name their operations' paths differently; the SDK follows the headers and builds none.
 _OPERATION = re.compile(
     r"/subscriptions/[^/]+/providers/[^/]+/locations/[^/]+/(?:disk)?operations/(?P<id>[^/]+)", re.IGNORECASE
 )
 _PERMISSIONS = re.compile(r"/subscriptions/.+/providers/Microsoft\.Authorization/permissions", re.IGNORECASE)
+# A version that a provider does not serve is a 400 there: an adapter that asks for one fails in tests.
 VERSIONS: Mapping[str, frozenset[str]] = {
     "microsoft.compute/virtualmachines": frozenset({"2024-07-01", "2024-11-01", "2025-04-01", "2026-04-01"}),
     "microsoft.compute/disks": frozenset({"2024-03-02", "2025-01-02", "2026-03-02"}),
@@ -79,6 +81,7 @@ class ArmApi:
         """The reply to an authenticated call. Raises `ArmError`."""
         version = call.query.get("api-version", "")
         if not version:
+            # The text is Resource Manager's own; it is what an operator would find by a search.
             text = "The api-version query parameter (?api-version=) is required for all requests."
             raise ArmError(400, "MissingApiVersionParameter", text)
         if match := _OPERATION.fullmatch(call.path):
@@ -129,11 +132,14 @@ class ArmApi:
         return handlers[call.method](call)
 
     def _list(self, call: ArmCall) -> Reply:
+        # An empty group and one that is not there are told apart, as by the service.
         if call.group and call.group.lower() not in self.world.groups:
             raise ArmError(404, "ResourceGroupNotFound", f"Resource group '{call.group}' could not be found.")
+        # As Compute refuses it: the instance view of many machines comes by `statusOnly` instead.
         if "$expand" in call.query and "$filter" not in call.query:
             raise ArmError(400, "InvalidParameter", "$expand can only be specified with a valid $filter.")
         resources: Sequence[ArmResource] = self.world.listing(_KINDS[call.kind], call.group)
+        # Pages, and small ones where a test says so: a reader of the first page only loses machines.
         start = int(call.query.get("$skipToken", "0"))
         page = resources[start : start + self.page_size]
         body: Json = {"value": [self._write_entry(call, one) for one in page]}
@@ -153,6 +159,8 @@ class ArmApi:
         body = resource.body(self.world.clock.now())
         if isinstance(resource, StoredDisk) and resource.attached_to:
             holders = (vm for vm in self.world.listing(Vm) if vm.id == resource.attached_to)
+            # Attached to what is off, a disk is Reserved: "Unattached" is not the only state that is not in
+            # use.
             if any(vm.power == "deallocated" for vm in holders):
                 body["properties"]["diskState"] = "Reserved"
         return body
@@ -161,6 +169,7 @@ class ArmApi:
         now, lag = self.world.clock.now(), self.world.faults.view_lag
         resource = self.world.get(_KINDS[call.kind], call.group, call.name)
         body = self._body(resource)
+        # Without it the power state is in no answer about a machine.
         if isinstance(resource, Vm) and call.query.get("$expand", "").lower() == "instanceview":
             body["properties"]["instanceView"] = resource.instance_view(now, lag)
         return Reply(200, body)
@@ -192,6 +201,7 @@ class ArmApi:
 
     def _act_on_resource(self, call: ArmCall) -> Reply:
         resource = self.world.get(_KINDS[call.kind], call.group, call.name)
+        # Case does not count in paths either.
         verb = (call.method, call.action.lower())
         if isinstance(resource, Vm):
             if verb == ("GET", "instanceview"):
@@ -212,6 +222,8 @@ class ArmApi:
         raise _not_allowed(call)
 
     def _move_cluster(self, cluster: StoredCluster, action: str) -> ArmOperation:
+        # AKS takes one operation at a time, a stop during a start is refused:
+        # https://learn.microsoft.com/azure/aks/start-stop-cluster
         if cluster.operation is not None:
             text = f"Operation is not allowed: another operation ({cluster.provisioning}) is in progress."
             raise ArmError(409, "OperationNotAllowed", text)
@@ -235,6 +247,8 @@ class ArmApi:
             f"{call.base_url}/subscriptions/{resource.subscription}/providers/{provider}/locations/"
             f"{resource.location}/{operation.family}/{operation.id}?api-version={call.query['api-version']}"
         )
+        # Both headers by default; with `Location` alone a poll is 202 until the end, and its body says
+        # nothing.
         headers = {"Location": f"{address}&monitor=true"}
         if self.polling == "azure-async-operation":
             headers["Azure-AsyncOperation"] = address
@@ -254,7 +268,9 @@ class ArmApi:
                 202, None, {"Location": f"{call.base_url}{call.path}?{urlencode(call.query)}", **retry}
             )
         if operation.status == "Failed" and operation.failure:
+            # By `Location` a failure is a status; by `Azure-AsyncOperation` it is a 200 that says Failed.
             raise ArmError(409, *operation.failure)
+        # The final answer of a PUT is the resource itself, that of an action what it returned.
         if operation.method == "PUT":
             return Reply(200, operation.resource.body(self.world.clock.now()))
         return Reply(204) if operation.result is None else Reply(200, operation.result)

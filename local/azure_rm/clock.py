@@ -29,6 +29,7 @@ class RunningClock:
     def now(self) -> datetime:
         """See `MovableClock.now`."""
         with self._lock:
+            # It runs on: a wait that polls for real time ends, too.
             return datetime.now(UTC) + self._ahead
 
     def advance(self, by: timedelta) -> datetime:

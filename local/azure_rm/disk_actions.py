@@ -23,9 +23,11 @@ def put_snapshot(
     The same PUT once more is an update and answers with what runs, if anything does.
     """
     disk = world.by_id(StoredDisk, _source_id(body))
+    # Full is the default, and bills the whole disk each time.
     incremental = bool(body.get("properties", {}).get("incremental", False))
     if (before := world.find(StoredSnapshot, group, name)) is not None:
         return _repeat_write(before, before.disk, disk.id, body)
+    # The service's own limit for each disk; a pruning that fails for weeks ends here.
     if incremental and _count_snapshots(world, disk) >= world.incremental_limit:
         limit = world.incremental_limit
         raise ArmError(
@@ -63,10 +65,12 @@ def put_disk(world: ArmWorld, group: str, name: str, body: Json) -> tuple[Stored
     """Begin a disk that is a copy of a snapshot; the same PUT once more is an update."""
     snapshot = world.by_id(StoredSnapshot, _source_id(body))
     percent = snapshot.percent(world.clock.now())
+    # A disk of a snapshot that is still copied is refused; `Succeeded` alone does not say that it is whole.
     if percent < 100:
         raise ArmError(409, "Conflict", f"Snapshot '{snapshot.name}' is copied by {percent} percent only.")
     if (before := world.find(StoredDisk, group, name)) is not None:
         return _repeat_write(before, before.source, snapshot.id, body)
+    # Without one the snapshot's own; it may be larger, never smaller.
     size_gb = int(body.get("properties", {}).get("diskSizeGB") or snapshot.size_gb)
     disk = StoredDisk(
         world.subscription,
@@ -85,6 +89,7 @@ def put_disk(world: ArmWorld, group: str, name: str, body: Json) -> tuple[Stored
 
 def begin_delete(world: ArmWorld, resource: StoredDisk | StoredSnapshot) -> ArmOperation:
     """Begin a deletion. Raises 409 for a disk that is attached."""
+    # Also while the machine is off: nothing of a disk in use is deleted by mistake.
     if isinstance(resource, StoredDisk) and resource.attached_to:
         text = f"Disk {resource.name} is attached to VM {resource.attached_to}."
         raise ArmError(409, "OperationNotAllowed", text)
@@ -103,6 +108,7 @@ def begin_delete(world: ArmWorld, resource: StoredDisk | StoredSnapshot) -> ArmO
 
 
 def _repeat_write(before: R, source: str, source_id: str, body: Json) -> tuple[R, ArmOperation | None]:
+    # A name that is taken by a copy of another disk: the same PUT must not turn into that one's update.
     if source.lower() != source_id.lower():
         text = f"Changing property 'creationData.sourceResourceId' of '{before.name}' is not allowed."
         raise ArmError(409, "PropertyChangeNotAllowed", text)
@@ -127,6 +133,7 @@ def _count_snapshots(world: ArmWorld, disk: StoredDisk) -> int:
 
 def _source_id(body: Json) -> str:
     creation = body.get("properties", {}).get("creationData", {})
+    # The only way in which Groundcrew makes either.
     if creation.get("createOption") != "Copy" or not creation.get("sourceResourceId"):
         raise ArmError(
             400, "InvalidParameter", "Required parameter 'creationData.sourceResourceId' is missing."

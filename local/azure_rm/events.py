@@ -20,12 +20,14 @@ from local.azure_rm.replies import Json
 from local.azure_rm.resources import ArmOperation
 
 _TENANT = "00000000-0000-0000-0000-00000000aaaa"
+# The real one retries for a day, with growing pauses; here a test waits for it.
 _ATTEMPTS = 3
 
 
 def event_of(operation: ArmOperation, at: datetime) -> Json:
     """`Microsoft.Resources.Resource{Action,Write,Delete}{Success,Failure}` for an operation that ended."""
     resource, verb = operation.resource, operation.verb
+    # Power moves are actions; tags and disks are writes: a subscription by type gets only some of them.
     kind = {"PUT": "Write", "PATCH": "Write", "DELETE": "Delete"}.get(operation.method, "Action")
     outcome = "Success" if operation.status == "Succeeded" else "Failure"
     provider = resource.kind.split("/")[0]
@@ -45,6 +47,7 @@ def event_of(operation: ArmOperation, at: datetime) -> Json:
     return {
         "id": str(uuid.uuid4()),
         "topic": f"/subscriptions/{resource.subscription}",
+        # What a handler goes by. Nothing in the event is signed: who knows the address can send one.
         "subject": resource.id,
         "eventType": f"Microsoft.Resources.Resource{kind}{outcome}",
         "eventTime": rest_time(at),
@@ -67,6 +70,8 @@ class Courier:
 
     def start(self, topic: str, now: datetime) -> None:
         """Do the validation handshake and begin. Raises ValueError if the address does not answer it."""
+        # Without the echo of this code no subscription is made: https://learn.microsoft.com/azure/event-
+        # grid/end-point-validation-event-grid-events-schema
         code = str(uuid.uuid4())
         data = {"validationCode": code, "validationUrl": f"{self._url}#validate"}
         event: Json = {
@@ -110,6 +115,7 @@ class Courier:
             except requests.RequestException as error:
                 problem = str(error)
             else:
+                # A redirect is no delivery.
                 if answer.status_code < 300:
                     self.delivered.append(event)
                     return
@@ -124,4 +130,5 @@ class Courier:
             "aeg-subscription-name": "GROUNDCREW",
             "aeg-delivery-count": str(attempt),
         }
+        # A list, also of one: a handler that reads an object fails at its first event.
         return requests.post(self._url, json=[event], headers=headers, timeout=10, allow_redirects=False)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+# The wording that starts fail with in a full region; people find it by its words.
 CAPACITY = (
     "Allocation failed. We do not have sufficient capacity for the requested VM size in this region. "
     "Read more about improving likelihood of allocation success at https://aka.ms/allocation-guidance"
@@ -62,6 +63,8 @@ class ArmFaults:
         """429 with `Retry-After` in whole seconds and Microsoft.Compute's rate limit header."""
         limits = {
             "Retry-After": str(retry_after),
+            # Compute counts by kind of call, not by subscription: https://learn.microsoft.com/azure/virtual-
+            # machines/troubleshooting/troubleshooting-throttling-errors
             "x-ms-ratelimit-remaining-resource": "Microsoft.Compute/HighCostGet3Min;0",
         }
         text = "The server rejected the request because too many requests have been received."
@@ -80,6 +83,7 @@ class ArmFaults:
         """Do what is asked and close the connection without an answer."""
         with self._lock:
             pattern = re.compile(match, re.IGNORECASE)
+            # The worst case for a caller: it has to find out by asking, and repeating must do no harm.
             self._answers.append(CannedAnswer(pattern, 0, "", "", {}, times, done=True))
 
     def fail_operation(
@@ -88,6 +92,8 @@ class ArmFaults:
         """Let the next long operations of that verb be accepted and fail at their end."""
         text = message or (CAPACITY if "Allocation" in code else code)
         with self._lock:
+            # Accepted first: a start that is taken and fails minutes later is what a lack of capacity looks
+            # like.
             self._failures.setdefault(verb, []).extend([(code, text)] * times)
 
     def hang_operation(self, verb: str, *, times: int = 1) -> None:
@@ -99,6 +105,8 @@ class ArmFaults:
         """The canned answer for this request line, used up once."""
         with self._lock:
             for canned in self._answers:
+                # The first that fits, so that two faults for one path come in the order in which they were
+                # set.
                 if canned.times > 0 and canned.match.search(line):
                     canned.times -= 1
                     return canned

@@ -41,6 +41,7 @@ class Fleet:
         with self.world.lock:
             vm = Vm(SUBSCRIPTION, group, name, LOCATION, now, dict(tags or {}), size=size, zones=zones)
             vm.history.append(Moment(now, power))
+            # The OS disk first, as in a storage profile.
             names = [f"{name}-os", *(f"{name}-data{number}" for number in range(data_disks))]
             for number, disk_name in enumerate(names):
                 disk = self.add_disk(disk_name, group=group, size_gb=128 if number else 64)
@@ -127,6 +128,7 @@ class Fleet:
         with self.world.lock:
             self.world.remove(vm)
             for disk in self.world.listing(StoredDisk, vm.group):
+                # Disks outlive their machine by default (`deleteOption: Detach`), and go on costing.
                 disk.attached_to = "" if disk.attached_to == vm.id else disk.attached_to
 
     def rename_vm(self, vm: Vm, name: str) -> Vm:
@@ -136,6 +138,7 @@ class Fleet:
             renamed = Vm(
                 SUBSCRIPTION, vm.group, name, vm.location, self.clock.now(), dict(vm.tags), size=vm.size
             )
+            # Another resource with another id: whoever remembers ids has to see that it is not the old one.
             renamed.history.append(Moment(self.clock.now(), vm.power))
             renamed.disks = list(vm.disks)
             held = {ref.id for ref in renamed.disks}
@@ -159,6 +162,7 @@ class Fleet:
         now = self.clock.now()
         with self.world.lock:
             name = f"{vm.kind}/evictSpotVM/action"
+            # Without a caller: nobody's decision, which a reader has to tell from a person's.
             self.world.activity.add_operation(vm.id, name, None, [(now, "Started"), (now, "Succeeded")])
             self.set_power(vm, "deallocated")
 
@@ -174,6 +178,7 @@ class Fleet:
         with self.world.lock:
             title = "This virtual machine was stopped by a process or user inside of it"
             self.world.activity.add_health(vm.id, self.clock.now(), "UserInitiated", title)
+            # Stopped, not deallocated: it is off and billed all the same.
             self.set_power(vm, "stopped")
 
     def set_power(self, vm: Vm, power: str) -> None:

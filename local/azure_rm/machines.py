@@ -41,6 +41,7 @@ class Vm(ArmResource):
     size: str = "Standard_D4ads_v5"
     zones: tuple[str, ...] = ()
     disks: list[DiskRef] = field(default_factory=list)
+    # The whole past: views of Azure may show a state of minutes ago.
     history: list[Moment] = field(default_factory=list)
 
     kind = "Microsoft.Compute/virtualMachines"
@@ -84,6 +85,7 @@ class Vm(ArmResource):
             "provisioningState": self.provisioning,
             "timeCreated": rest_time(self.created),
         }
+        # Missing where there are none, not empty.
         zones = {"zones": list(self.zones)} if self.zones else {}
         return self.envelope() | zones | {"properties": properties}
 
@@ -116,6 +118,7 @@ class Vm(ArmResource):
             "disks": [self._disk_status(disk) for disk in self.disks],
             "statuses": self._state_statuses(shown),
         }
+        # The agent reports from a running system only, and Run Command goes through it.
         if shown.power == "running":
             ready = _instance_status("ProvisioningState/succeeded", "Ready", shown.at)
             view["vmAgent"] = {"vmAgentVersion": "2.11.1.12", "extensionHandlers": [], "statuses": [ready]}
@@ -128,8 +131,10 @@ class Vm(ArmResource):
             code, "Updating" if label == "updating" else f"Provisioning {label}", shown.at
         )
         if shown.failure is not None:
+            # A failed operation stays visible in the view until the next one, with its code as a suffix.
             provisioning["code"] = f"{code}/{shown.failure[0]}"
             provisioning |= {"level": "Error", "message": shown.failure[1]}
+        # Two statuses in one list: the power state is the one whose code begins with PowerState.
         return [provisioning, _instance_status(f"PowerState/{shown.power}", f"VM {shown.power}")]
 
     def _disk_status(self, disk: DiskRef) -> Json:
@@ -162,6 +167,8 @@ class Vm(ArmResource):
                 "deleteOption": "Detach",
             }
             if number == 0:
+                # Apart from the data disks, as a reader of `dataDisks` alone would take no snapshot of the
+                # system.
                 profile["osDisk"] = entry | {"osType": "Linux", "createOption": "FromImage"}
             else:
                 data: Json = {"lun": number - 1, "createOption": "Attach", "toBeDetached": False}

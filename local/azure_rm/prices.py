@@ -66,6 +66,7 @@ def _machine_rows(size: str, region: str) -> Iterable[Json]:
         }
         for term, share in plans
     ]
+    # The first row of a size is deliberately a wrong one: who takes it gets the price with a licence.
     yield row(" Windows", "", base * 1.9)
     yield row("", " Spot", base * 0.2)
     yield row("", " Low Priority", base * 0.25)
@@ -73,6 +74,7 @@ def _machine_rows(size: str, region: str) -> Iterable[Json]:
     yield row(" Windows", " Low Priority", base * 0.6)
     yield row(" Windows", "", base, type="DevTestConsumption")
     yield row("", "", base, savingsPlan=savings)
+    # For the whole term, though the unit says "1 Hour", as in the real answers.
     yield row("", "", base * 0.65 * hours, type="Reservation", reservationTerm="1 Year")
     yield row("", "", base * 0.42 * hours * 3, type="Reservation", reservationTerm="3 Years")
 
@@ -89,6 +91,7 @@ def _storage_rows(region: str) -> Iterable[Json]:
             "1/Month",
         )
         yield premium | {"armSkuName": f"Premium_SSD_Managed_Disk_{tier}"}
+        # Named almost like the disk, and a twentieth of its price: `contains` would find both.
         mount = f"{tier} LRS Disk Mount"
         yield _price_row(
             "Storage", "Premium SSD Managed Disks", f"{tier} LRS", mount, region, price / 20, "1/Month"
@@ -122,6 +125,7 @@ def _price_row(
         "unitPrice": _to_number(price * factor),
         "armRegionName": region,
         "location": location,
+        # A date at which nobody takes these for real prices.
         "effectiveStartDate": "2000-01-01T00:00:00Z",
         "meterId": str(uuid.uuid5(uuid.NAMESPACE_URL, seed)),
         "meterName": meter,
@@ -151,6 +155,7 @@ def parse_filter(text: str) -> list[tuple[str, str, bool]]:
         if match is None:
             raise ValueError(part)
         name, value = (match[1], match[2]) if match[1] else (match[3], match[4])
+        # The filter calls `priceType` what the rows call `type`; a quote is doubled, as OData has it.
         terms.append(("type" if name == "priceType" else name, value.replace("''", "'"), not match[1]))
     return terms
 
@@ -163,6 +168,7 @@ def answer_prices(
     try:
         terms = parse_filter(query.get("$filter", ""))
     except ValueError as error:
+        # With a capital E, unlike Resource Manager's errors.
         return Reply(400, {"Error": {"Code": "BadRequest", "Message": f"Invalid OData parameters: {error}"}})
     if currency not in RATES:
         return Reply(400, {"Error": {"Code": "BadRequest", "Message": f"Invalid currency: {currency}"}})
@@ -178,6 +184,7 @@ def answer_prices(
             "CustomerEntityId": "Default",
             "CustomerEntityType": "Retail",
             "Items": page,
+            # Null at the end, where Resource Manager leaves the field out.
             "NextPageLink": f"{base_url}{path}?{following}" if more else None,
             "Count": len(page),
         },
@@ -186,6 +193,7 @@ def answer_prices(
 
 def _passes_filter(row: Json, name: str, value: str, contains: bool) -> bool:
     held = str(row.get(name, ""))
+    # Case counts since 2023-01-01-preview.
     return value in held if contains else value == held
 
 
@@ -194,6 +202,7 @@ def _convert_row(row: Json, currency: str, version: str | None) -> Json:
     prices = {name: _to_number(row[name] * rate) for name in ("retailPrice", "unitPrice")}
     converted = {**row, **prices, "currencyCode": currency}
     plans = converted.pop("savingsPlan", None)
+    # Only the preview version has them; without it the field is missing, and no offer is found.
     if plans and version == VERSION:
         converted["savingsPlan"] = [
             {**plan, **{name: _to_number(plan[name] * rate) for name in ("retailPrice", "unitPrice")}}

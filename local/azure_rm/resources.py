@@ -31,6 +31,7 @@ class ArmResource:
     kind = "Microsoft.Resources/resources"
 
     def __post_init__(self) -> None:
+        # What a name of ours would be refused for by the service is refused here.
         if not _NAME.fullmatch(self.name):
             raise ArmError(400, "InvalidParameter", f"The entity name '{self.name}' is invalid.")
 
@@ -38,6 +39,7 @@ class ArmResource:
     def id(self) -> str:
         """The full resource id, in the case it was created with."""
         base = f"/subscriptions/{self.subscription}/resourceGroups/{self.group}"
+        # In the case of its creation, which later answers need not keep.
         return f"{base}/providers/{self.kind}/{self.name}"
 
     def envelope(self) -> Json:
@@ -82,8 +84,10 @@ class ArmOperation:
         body: Json = {"startTime": rest_time(self.started), "status": self.status, "name": self.id}
         if self.ended is not None:
             body["endTime"] = rest_time(self.ended)
+        # The HTTP status of this answer is 200: that the operation failed is only in its body.
         if self.status == "Failed" and self.failure is not None:
             body |= error_body(*self.failure)
         if self.status == "Succeeded" and self.result is not None:
+            # Where Run Command's output comes in, and nothing else.
             body["properties"] = {"output": self.result}
         return body

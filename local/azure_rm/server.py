@@ -84,6 +84,7 @@ class AzureServer(Fleet):
         self.price_items: list[Json] = prices.sample_items()
         self.price_page_size = 1000
         self.log: list[Logged] = []
+        # Another one in each run: nothing works with a token that was written down somewhere.
         self._token = secrets.token_urlsafe(24)
         self.trusts: Callable[[str], bool] = lambda _token: False  # tokens of an identity endpoint
         self._served = Served(self._build_application, port=port)
@@ -164,6 +165,7 @@ class AzureServer(Fleet):
             with self.world.lock:
                 self.world.settle()
                 wait = self.world.next_due()
+            # At most a second: simulated time is pushed forward without a word to this thread.
             self._wake.wait(None if wait is None else max(0.005, min(wait, 1.0)))
             self._wake.clear()
 
@@ -176,6 +178,7 @@ class AzureServer(Fleet):
         try:
             body = json.loads(await request.text() or "{}")
         except ValueError:
+            # Told as 400 after the sign-in, as a stranger is not told what of the request is wrong.
             body = None
         call = ArmCall(
             request.method, f"http://{request.host}", request.path, dict(request.query), body or {}
@@ -185,6 +188,7 @@ class AzureServer(Fleet):
         try:
             if canned is not None and not canned.done:
                 raise ArmError(canned.status, canned.code, canned.message, canned.headers)
+            # Also of an answer that is lost: what was asked is done, and nobody hears of it.
             reply = self._answer_call(
                 call, request.headers.get("Authorization", ""), valid_json=body is not None
             )
@@ -202,7 +206,9 @@ class AzureServer(Fleet):
                 self.price_items, call.base_url, call.path, call.query, self.price_page_size
             )
         token = authorization.removeprefix("Bearer ")
+        # The price list is open to anybody, Resource Manager to nobody without a token.
         if not secrets.compare_digest(token, self._token) and not self.trusts(token):
+            # What makes the SDK fetch a new token; without it a refusal is final.
             challenge = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
             raise ArmError(401, "InvalidAuthenticationToken", "The access token is invalid.", challenge)
         if not valid_json:
@@ -214,6 +220,7 @@ class AzureServer(Fleet):
 
 def _build_response(reply: Reply) -> web.Response:
     headers = {
+        # Microsoft's support asks for it.
         "x-ms-request-id": secrets.token_hex(8),
         "x-ms-ratelimit-remaining-subscription-reads": "11999",
     }

@@ -38,6 +38,7 @@ class StoredDisk(ArmResource):
         """The disk as a GET answers it."""
         creation: Json = {"createOption": "Copy" if self.source else "Empty"}
         if self.source:
+            # Where a disk comes from stays with it: that is how a test disk of a snapshot is known.
             creation |= {"sourceResourceId": self.source, "sourceUniqueId": self.unique_id}
         properties: Json = {
             "creationData": creation,
@@ -51,10 +52,12 @@ class StoredDisk(ArmResource):
             "networkAccessPolicy": "DenyAll",
             "publicNetworkAccess": "Disabled",
         }
+        # The property is the performance tier, which Premium SSDs alone have.
         if self.sku.startswith("Premium_"):
             properties["tier"] = premium_tier(self.size_gb)
         if self.os_type:
             properties["osType"] = self.os_type
+        # Missing on a disk that nothing holds.
         managed = {"managedBy": self.attached_to} if self.attached_to else {}
         sku = {"name": self.sku, "tier": self.sku.split("_")[0]}
         return self.envelope() | managed | {"sku": sku, "properties": properties}
@@ -101,6 +104,8 @@ class StoredSnapshot(ArmResource):
         }
         if self.incremental:
             family = {"incrementalSnapshotFamilyId": self.disk_unique_id}
+            # `Succeeded` comes at once; whole is it at 100: https://learn.microsoft.com/azure/virtual-
+            # machines/disks-incremental-snapshots
             properties |= family | {"completionPercent": self.percent(now)}
         sku = {"name": self.sku, "tier": self.sku.split("_")[0]}
         return self.envelope() | {"sku": sku, "properties": properties}

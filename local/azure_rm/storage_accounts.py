@@ -38,6 +38,7 @@ class StoredAccount(ArmResource):
 
     def keys_body(self) -> Json:
         """What `listKeys` and `regenerateKey` answer with: both keys, in the clear."""
+        # With the time of each, which is how their age is known.
         keys = [
             {
                 "creationTime": rest_time(self.made.get(name, self.created)), "keyName": name, "value": value,
@@ -56,5 +57,6 @@ class StoredAccount(ArmResource):
                 "InvalidValuesForRequestParameters",
                 "Values for request parameters are invalid: keyName.",
             )
+        # The old one ends at this moment, for everybody who uses it: the other has to be in use by then.
         self.keys[name], self.made[name] = make_key(), now
         return self.keys_body()

@@ -33,17 +33,20 @@ def begin_move(world: ArmWorld, vm: Vm, action: str) -> ArmOperation:
     """Begin one of the power actions."""
     meanwhile, afterwards = _MOVES[action]
     before = vm.power
+    # A start or deallocation of what is so already is fine; these two are not.
     if action in ("powerOff", "restart") and before != "running":
         raise ArmError(409, "OperationNotAllowed", f"Cannot {action} VM '{vm.name}': it is {before}.")
     running = vm.operation
     if running is not None and running.verb == "virtualMachines/runCommand" and action in _PREEMPTING:
         world.preempt(running)  # a script that hangs keeps nobody from stopping the machine
+    # Accepted and over at once: who sends a start twice gets two successes.
     idle = before == afterwards and action != "restart"
     meanwhile = before if idle else meanwhile
 
     def finish(operation: ArmOperation) -> None:
         at = operation.ended or world.clock.now()
         if operation.failure:
+            # Back to where it was: a start without capacity leaves the machine off, and says so in its view.
             vm.move(at, power=before, provisioning="Failed", failure=operation.failure)
         else:
             vm.move(at, power=afterwards)
@@ -73,6 +76,7 @@ class Guest:
                 stub.chmod(0o700)
             done = subprocess.run(
                 ["/bin/sh", "-c", script],
+                # Nothing of this machine: a script that needs what the guest lacks fails here as there.
                 env={"PATH": folder},
                 cwd=folder,
                 capture_output=True,
@@ -90,6 +94,7 @@ def run_command(world: ArmWorld, vm: Vm, body: Json, guest: Guest) -> ArmOperati
     script = body.get("script")
     if body.get("commandId") != "RunShellScript" or not isinstance(script, list):
         raise ArmError(400, "InvalidParameter", "The value of parameter 'commandId' or 'script' is invalid.")
+    # Refused at once, since the agent of a machine that is off answers nobody.
     if vm.power != "running":
         raise ArmError(409, "OperationNotAllowed", "The operation requires the VM to be running.")
     done = threading.Event()
@@ -111,6 +116,7 @@ def run_command(world: ArmWorld, vm: Vm, body: Json, guest: Guest) -> ArmOperati
             "code": "ProvisioningState/succeeded",
             "level": "Info",
             "displayStatus": "Provisioning succeeded",
+            # One text for both streams, and "succeeded" whatever the script's own exit code was.
             "message": f"Enable succeeded: \n[stdout]\n{out}\n[stderr]\n{err}",
         }
         with world.lock:

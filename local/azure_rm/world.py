@@ -90,9 +90,11 @@ class ArmWorld:
 
         Raises 409 while another one runs on the resource.
         """
+        # One operation per resource: a second caller gets 409 and has to wait, as with the service.
         if resource.operation is not None:
             raise busy_error(resource.name)
         now = self.clock.now()
+        # Never at once: a caller that does not wait for the end is found.
         takes = timedelta() if idle else self.delays.get(verb, DEFAULT_DELAY)
         due = None if not idle and self.faults.take_hang(verb) else now + takes
         failure = None if idle else self.faults.take_failure(verb)
@@ -106,8 +108,10 @@ class ArmWorld:
         """Finish every operation that is due, in order."""
         now = self.clock.now()
         due = [one for one in self._pending if one.due is not None and one.due <= now and one.ready()]
+        # In the order in which they would have ended, although nobody looked in between.
         for operation in sorted(due, key=lambda one: one.due or now):
             self._pending.remove(operation)
+            # The time it ended, not when somebody looked: bills and logs go by it.
             operation.ended = operation.due
             operation.status = "Failed" if operation.failure else "Succeeded"
             operation.resource.operation = None
@@ -120,6 +124,7 @@ class ArmWorld:
 
     def _log_activity(self, operation: ArmOperation) -> None:
         """What the app asked for is in the activity log under its object id."""
+        # The log has writes as well; power is all that is read from it here.
         if operation.method != "POST":
             return
         action = f"{operation.resource.kind.split('/')[0]}/{operation.verb}/action"
