@@ -45,16 +45,22 @@ _recipients = click.option(
 def seal(file: Path, recipients: tuple[str, ...], in_place: bool, json_: bool, **rules: str) -> None:
     """Encrypt the values of FILE to age recipients. Comments, quotes and order stay as they are.
 
-    Without --recipient to the public key of GROUNDCREW_SOPS_AGE_KEY.
+    Without --recipient as the creation rule of .sops.yaml says, key groups included; where there is none, to
+    the public key of GROUNDCREW_SOPS_AGE_KEY.
     """
+    from shared.formats.sops_config import find_creation_rule
     from shared.formats.sops_writer import SealRules
     from shared.formats.sops_writer import seal as seal_text
 
     if sum(map(bool, rules.values())) > 1:
         raise UsageError("more than one rule is given", hint="SOPS takes one of the four.")
+    plain = _read_yaml(file)
+    rule = None if recipients else find_creation_rule(file)
     # The first one, which is the one in use: others are there to read older files with.
-    to = recipients or default_recipients()
-    text = seal_text(_read_yaml(file), str(file), to, SealRules(**rules), datetime.now(UTC))
+    to = rule.recipients if rule else recipients or default_recipients()
+    chosen = rule.rules if rule and not any(rules.values()) else SealRules(**rules)
+    only = rule is not None and rule.only_encrypted
+    text = seal_text(plain, str(file), to, chosen, datetime.now(UTC), only_encrypted=only)
     _give(file, text, "sealed", in_place=in_place, json_=json_)
 
 
@@ -101,11 +107,18 @@ def rotate_recipients(
 ) -> None:
     """Encrypt FILE under a new key to these recipients and nobody else.
 
-    Who was one before still knows the values of before: exchange those, too.
+    Without --recipient to those of .sops.yaml, key groups included. Who was one before still knows the values
+    of before: exchange those, too.
     """
+    from shared.formats.sops_config import NAME, find_creation_rule
     from shared.formats.sops_writer import rotate_recipients as rotate
 
-    text = rotate(_read_yaml(file), str(file), _identities(identity), recipients, datetime.now(UTC))
+    sealed = _read_yaml(file)
+    rule = None if recipients else find_creation_rule(file)
+    if not recipients and rule is None:
+        raise UsageError("no recipients are given", hint=f"Give --recipient, or write them into {NAME}.")
+    to = rule.recipients if rule else recipients
+    text = rotate(sealed, str(file), _identities(identity), to, datetime.now(UTC))
     _give(file, text, "encrypted to new recipients", in_place=in_place, json_=json_)
 
 

@@ -1,15 +1,33 @@
-"""A secret put together that was split by Shamir's scheme over GF(2^8), as HashiCorp Vault and SOPS do.
+"""A secret split by Shamir's scheme over GF(2^8), and put together again, as HashiCorp Vault and SOPS do.
 
 A share has one byte for each byte of the secret, and its place on the curve as the last byte.
 https://github.com/getsops/sops/tree/main/shamir; the field is AES' own, x^8 + x^4 + x^3 + x + 1 (FIPS 197).
+Of our own: PyCryptodome's is over GF(2^128), whose shares SOPS cannot read, and the ports of Vault's have one
+author and hardly a user. The real `sops` is asked in tests/real, both ways.
 """
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from functools import reduce
 
 from shared.kernel.errors import Corrupt
+
+MOST_SHARES = 255  # the places of a curve over a byte, without zero, where the secret is
+
+
+def split_secret(secret: bytes, count: int, needed: int) -> list[bytes]:
+    """`count` shares of which any `needed` give the secret, and fewer say nothing of it.
+
+    `needed` is from 2 to `count`, which is at most `MOST_SHARES`; else raises ValueError.
+    """
+    if not 2 <= needed <= count <= MOST_SHARES or not secret:
+        raise ValueError(f"{needed} of {count} shares")
+    # Not 1, 2, 3…: where a share lies must not tell whose it is, or how many there are.
+    places = secrets.SystemRandom().sample(range(1, MOST_SHARES + 1), count)
+    polynomials = [bytes([byte, *secrets.token_bytes(needed - 1)]) for byte in secret]
+    return [bytes([*(_evaluate(one, place) for one in polynomials), place]) for place in places]
 
 
 def combine_shares(shares: Sequence[bytes]) -> bytes:
@@ -28,6 +46,11 @@ def combine_shares(shares: Sequence[bytes]) -> bytes:
         )
         for at in range(len(shares[0]) - 1)
     )
+
+
+def _evaluate(polynomial: bytes, place: int) -> int:
+    """By Horner's scheme; the secret's byte is the first coefficient."""
+    return reduce(lambda value, factor: _multiply(value, place) ^ factor, reversed(polynomial), 0)
 
 
 def _weight(place: int, places: Sequence[int]) -> int:

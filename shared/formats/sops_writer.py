@@ -21,8 +21,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from shared.formats import age
-from shared.formats.agekeys import Identity, parse_recipient
+from shared.formats.agekeys import Identity
 from shared.formats.chartyaml import read_as_sops
 from shared.formats.sops import (
     ENCRYPTED,
@@ -33,12 +32,13 @@ from shared.formats.sops import (
     has_key_groups,
     open_file,
 )
+from shared.formats.sops_keys import SealedKeys, SopsRecipients, seal_key, take_keys, to_recipients
 from shared.formats.sops_text import KeyPath, Place, SopsText, ValueSpan, format_value, get_style
 from shared.kernel.errors import Corrupt, Refused
 from shared.kernel.timestamps import format_rfc3339
 
 _VERSION = "3.11.0"  # of the format; sops wants one, and takes a lower one than its own
-_NONCE_BYTES, _COLUMNS = 32, 64
+_NONCE_BYTES = 32
 # Git's marks in a file that was merged: sealed, nobody would see any more that it is two files.
 _CONFLICT = re.compile(r"^(<{7}|={7}|>{7})( |$)", re.MULTILINE)
 # Go's largest: sops reads no larger number, and would not open the file any more.
@@ -75,14 +75,18 @@ class SealRules:
             yield f"    {name}: {json.dumps(value)}"
 
 
-def seal(text: str, name: str, recipients: Sequence[str], rules: SealRules, now: datetime) -> str:
+def seal(
+    text: str, name: str, recipients: SopsRecipients | Sequence[str], rules: SealRules, now: datetime,
+    *, only_encrypted: bool = False,
+) -> str:  # fmt: skip
     """The file, sealed under a new key. Raises Refused for what is sealed already or cannot be."""
     _refuse_conflicts(text, name)
     tree = read_as_sops(text, name)
     if "sops" in tree or ENCRYPTED.search(text):
         raise Refused(f"{name} is encrypted already", hint="Edit it with `groundcrew secrets edit`.")
     key = os.urandom(32)
-    return _write(text, tree, name, key, _wrap_all(key, recipients), _Section(rules), now, {})
+    section = _Section(seal_key(key, to_recipients(recipients)), rules, only_encrypted)
+    return _write(text, tree, name, key, section, now, {})
 
 
 def open_text(text: str, name: str, identities: Sequence[Identity]) -> str:
@@ -106,7 +110,6 @@ def reseal(plain: str, sealed: str, name: str, identities: Sequence[Identity], n
     """
     _refuse_conflicts(plain, name)
     opened = open_file(sealed, name, identities)
-    _refuse_groups(opened, name)
     tree = read_as_sops(plain, name)
     if "sops" in tree:
         raise Refused(f"{name} has a key called sops at its top, which is SOPS' own")
@@ -116,24 +119,28 @@ def reseal(plain: str, sealed: str, name: str, identities: Sequence[Identity], n
         for leaf in before.leaves(opened.tree)
         if ENCRYPTED.fullmatch(str(leaf.node.value))
     }
-    section = _Section(parse_rules(opened.about, name), opened.about.get("mac_only_encrypted") is True)
-    stanzas = _stanzas(opened)
-    return _write(plain, tree, name, opened.key, stanzas, section, now, known)
+    section = _rewrite_section(opened, take_keys(opened.about), name)
+    return _write(plain, tree, name, opened.key, section, now, known)
 
 
 def rotate_recipients(
-    text: str, name: str, identities: Sequence[Identity], recipients: Sequence[str], now: datetime
-) -> str:
+    text: str, name: str, identities: Sequence[Identity], recipients: SopsRecipients | Sequence[str],
+    now: datetime,
+) -> str:  # fmt: skip
     """The same values under a new key, to these recipients only.
 
-    Who was a recipient before still knows the old values: they have to be exchanged, too.
+    Raises Refused if that would let one open alone what takes several groups now. Who was a recipient before
+    still knows the old values: they have to be exchanged, too.
     """
     plain = open_text(text, name, identities)
     opened = open_file(text, name, identities)
-    _refuse_groups(opened, name)
-    section = _Section(parse_rules(opened.about, name), opened.about.get("mac_only_encrypted") is True)
+    to = to_recipients(recipients)
+    if has_key_groups(opened.about) and len(to.groups) < 2:
+        hint = "Name the new groups in .sops.yaml: key_groups and shamir_threshold."
+        raise Refused(f"{name} has key groups: with recipients alone one of them could open it", hint=hint)
     key, tree = os.urandom(32), read_as_sops(plain, name)
-    return _write(plain, tree, name, key, _wrap_all(key, recipients), section, now, {})
+    section = _rewrite_section(opened, seal_key(key, to), name)
+    return _write(plain, tree, name, key, section, now, {})
 
 
 def parse_rules(about: Mapping[str, Any], name: str) -> SealRules:
@@ -146,15 +153,22 @@ def parse_rules(about: Mapping[str, Any], name: str) -> SealRules:
 
 @dataclass(frozen=True, slots=True)
 class _Section:
-    """What the `sops` section says besides keys and MAC."""
+    """What the `sops` section says besides the MAC."""
 
+    keys: SealedKeys
     rules: SealRules
     only_encrypted: bool = False
 
 
+def _rewrite_section(opened: OpenedFile, keys: SealedKeys, name: str) -> _Section:
+    """The section of a file as it was, with these keys."""
+    only = opened.about.get("mac_only_encrypted") is True
+    return _Section(keys, parse_rules(opened.about, name), only)
+
+
 def _write(
-    text: str, tree: Mapping[str, Any], name: str, key: bytes, to: Sequence[tuple[str, str]],
-    section: _Section, now: datetime, known: Mapping[Place, tuple[Any, str]],
+    text: str, tree: Mapping[str, Any], name: str, key: bytes, section: _Section, now: datetime,
+    known: Mapping[Place, tuple[Any, str]],
 ) -> str:  # fmt: skip
     spans, cipher, encrypted = SopsText(text, name), AESGCM(key), list[Any]()
     for leaf in spans.leaves(tree):
@@ -170,7 +184,7 @@ def _write(
         encrypted.append(leaf.value)
     stamp = format_rfc3339(now)
     mac = compute_mac(tree, encrypted, only_encrypted=section.only_encrypted)
-    about = _format_section(section, to, stamp, _encrypt_text(cipher, mac, "str", stamp))
+    about = _format_section(section, stamp, _encrypt_text(cipher, mac, "str", stamp))
     body = spans.text()
     written = body + ("" if body.endswith("\n") else "\n") + about
     # Two YAML libraries read this text, ours and Go's. What does not come back is not handed out, since the
@@ -208,42 +222,11 @@ def _encrypt_text(cipher: AESGCM, text: str, kind: str, additional: str) -> str:
     return f"ENC[AES256_GCM,data:{data},iv:{iv},tag:{tag},type:{kind}]"
 
 
-def _format_section(section: _Section, stanzas: Sequence[tuple[str, str]], stamp: str, mac: str) -> str:
-    lines = ["sops:", "    age:"]
-    for recipient, armored in stanzas:
-        lines += [f"        - recipient: {recipient}", "          enc: |"]
-        lines += [f"            {line}" for line in armored.rstrip("\n").split("\n")]
+def _format_section(section: _Section, stamp: str, mac: str) -> str:
+    lines = ["sops:", *section.keys.lines()]
     lines += [f'    lastmodified: "{stamp}"', f"    mac: {mac}", *section.rules.lines()]
     lines += ["    mac_only_encrypted: true"] if section.only_encrypted else []
     return "\n".join([*lines, f"    version: {_VERSION}", ""])
-
-
-def _wrap_all(key: bytes, recipients: Sequence[str]) -> list[tuple[str, str]]:
-    """Raises UsageError for none, for one that cannot be one, and for a mix of the two kinds."""
-    age.check_recipients([parse_recipient(one) for one in recipients])
-    return [(one, _wrap(key, one)) for one in recipients]
-
-
-def _wrap(key: bytes, recipient: str) -> str:
-    """The data key as an armored age file of its own, as SOPS has one for each recipient."""
-    sealed: list[bytes] = []
-    encryptor = age.Encryptor(sealed.append, [parse_recipient(recipient)])
-    encryptor.write(key)
-    encryptor.finish()
-    text = base64.b64encode(b"".join(sealed)).decode()
-    body = "\n".join(text[at : at + _COLUMNS] for at in range(0, len(text), _COLUMNS))
-    return f"-----BEGIN AGE ENCRYPTED FILE-----\n{body}\n-----END AGE ENCRYPTED FILE-----\n"
-
-
-def _refuse_groups(opened: OpenedFile, name: str) -> None:
-    """Written without its groups, whoever is in one of them could open it alone."""
-    if has_key_groups(opened.about):
-        hint = "Edit it with sops itself, which makes the shares anew."
-        raise Refused(f"{name} has key groups, which are opened here but not written", hint=hint)
-
-
-def _stanzas(opened: OpenedFile) -> list[tuple[str, str]]:
-    return [(str(one["recipient"]), str(one["enc"])) for one in opened.about["age"]]
 
 
 def _refuse_conflicts(text: str, name: str) -> None:

@@ -90,6 +90,31 @@ def test_new_recipients_open_it_and_the_old_do_not(file: Path, tmp_path: Path) -
     assert told["error"]["message"].startswith(f"{file} is not encrypted to the key")
 
 
+def test_a_file_goes_to_the_groups_of_its_rule_is_edited_and_given_to_others(file: Path) -> None:
+    config = file.parent / ".sops.yaml"
+    groups = [{"age": [RECIPIENT]}, {"age": [OTHER]}]
+    config.write_text(json.dumps({"creation_rules": [{"key_groups": groups, "encrypted_regex": "^pass"}]}))
+    both = f"{KEY} {OTHER_KEY}"
+    run("seal", str(file), "--in-place")
+    assert "host: chat.example.org" in file.read_text()
+    assert "2 are needed" in run("open", str(file), "--json", code=1)
+    run("edit", str(file), key=both, editor="sed -i s/p4ssw0rd/an0ther/")
+    assert run("open", str(file), key=both) == VALUES.replace("p4ssw0rd", "an0ther")
+    assert "one of them could open it" in run(
+        "rotate-recipients", str(file), "-r", OTHER, "--json", code=1, key=both
+    )
+    third, third_public = generate_identity(post_quantum=False)
+    config.write_text(config.read_text().replace(RECIPIENT, third_public))
+    run("rotate-recipients", str(file), "--in-place", key=both)
+    assert "2 are needed" in run("open", str(file), "--json", code=1, key=both)
+    assert run("open", str(file), key=f"{third} {OTHER_KEY}") == VALUES.replace("p4ssw0rd", "an0ther")
+
+
+def test_recipients_are_asked_for_where_no_config_names_them(file: Path) -> None:
+    run("seal", str(file), "--in-place")
+    assert "no recipients are given" in run("rotate-recipients", str(file), "--json", code=2)
+
+
 def test_keys_of_the_setting_may_stand_on_one_line(file: Path) -> None:
     run("seal", str(file), "--in-place", key=f"{KEY} {OTHER_KEY}")
     assert run("open", str(file), key=f"{OTHER_KEY} {KEY}") == VALUES

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.formats.shamir import _invert, _multiply, combine_shares
+from shared.formats.shamir import _invert, _multiply, combine_shares, split_secret
 from shared.kernel.errors import Corrupt
 
 
@@ -33,6 +33,35 @@ def test_any_shares_that_are_enough_give_the_secret_in_any_order(secret: bytes, 
     shares = data.draw(st.permutations(split(secret, places, needed)))
     assert combine_shares(shares[:needed]) == secret
     assert combine_shares(shares) == secret
+
+
+@given(st.binary(min_size=1, max_size=40), st.data())
+def test_what_is_split_comes_together_from_any_shares_that_are_enough(
+    secret: bytes, data: st.DataObject
+) -> None:
+    count = data.draw(st.integers(2, 6))
+    needed = data.draw(st.integers(2, count))
+    shares = split_secret(secret, count, needed)
+    assert len({share[-1] for share in shares}) == count
+    assert all(share[-1] for share in shares)  # at zero is the secret itself
+    chosen = data.draw(st.permutations(shares))
+    assert combine_shares(chosen[:needed]) == secret
+    if needed > 2:
+        # One too few fits every secret equally well; that it is this one is chance.
+        assert len(secret) < 4 or combine_shares(chosen[: needed - 1]) != secret
+
+
+def test_the_same_secret_is_split_otherwise_each_time() -> None:
+    first, second = (split_secret(bytes(32), 3, 2) for _ in range(2))
+    assert {share[:-1] for share in first}.isdisjoint({share[:-1] for share in second})
+    # A share alone is as random as the polynomial: of 32 zero bytes hardly one shows.
+    assert all(share[:-1].count(0) < 8 for share in (*first, *second))
+
+
+@pytest.mark.parametrize(("count", "needed"), [(1, 1), (2, 1), (2, 3), (256, 2)])
+def test_a_split_that_hides_nothing_or_cannot_be_is_none(count: int, needed: int) -> None:
+    with pytest.raises(ValueError, match="shares"):
+        split_secret(b"secret", count, needed)
 
 
 def test_the_field_is_that_of_aes() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import pytest
 from shared.formats import sops
 from shared.formats.agekeys import generate_identity, parse_identities
 from shared.formats.chartyaml import read_as_sops
+from shared.formats.sops_keys import SopsRecipients
 from shared.formats.sops_writer import SealRules, open_text, reseal, rotate_recipients
 from shared.formats.sops_writer import seal as seal_text
 from shared.kernel.errors import GroundcrewError, Refused
@@ -108,8 +109,62 @@ def test_a_file_of_key_groups_is_opened_by_as_many_as_it_takes(
     assert read(open_text(ran.stdout, "values.yaml", given)) == read(VALUES)
     with pytest.raises(Refused, match="several groups together"):
         sops.decrypt(ran.stdout, "values.yaml", given[1:])
-    with pytest.raises(Refused, match="key groups"):
-        reseal(VALUES.replace("27017", "27018"), ran.stdout, "values.yaml", given, NOW)
+    # Edited by us it stays a file of the same groups: opened by as many, and not by fewer.
+    edited = reseal(VALUES.replace("27017", "27018"), ran.stdout, "values.yaml", given, NOW)
+    for count, code in ((threshold, 0), (threshold - 1, 128)):
+        opened = _run_sops(program, tmp_path, edited, keys[-count:], "decrypt")
+        assert opened.returncode == code, opened.stderr
+        assert code or read(opened.stdout)["mongodb"]["port"] == 27018
+
+
+@pytest.mark.parametrize(("groups", "threshold"), [(2, 0), (3, 2), (4, 3)])
+def test_a_file_that_we_sealed_to_key_groups_is_opened_edited_and_rotated_by_sops(
+    program: Find, tmp_path: Path, groups: int, threshold: int
+) -> None:
+    keys = [generate_identity(post_quantum=False) for _ in range(groups)]
+    to = SopsRecipients(tuple((public, RECIPIENT) for _, public in keys), threshold)
+    text = seal_text(VALUES, "values.yaml", to, SealRules(encrypted_regex="^(password|value)$"), NOW)
+    enough = keys[: threshold or groups]
+    few = _run_sops(program, tmp_path, text, enough[1:], "decrypt")
+    assert few.returncode == 128, few.stderr
+    assert read(_run_sops(program, tmp_path, text, enough, "decrypt").stdout) == read(VALUES)
+    change = ('["mongodb"]["password"]', '"another"')
+    changed = _run_sops(program, tmp_path, text, enough, "set", after=change)
+    assert changed.returncode == 0, changed.stderr
+    rotated = _run_sops(program, tmp_path, _sealed_file(tmp_path), enough, "rotate", "--in-place")
+    assert rotated.returncode == 0, rotated.stderr
+    given = parse_identities("\n".join(secret for secret, _ in enough))
+    opened = open_text(_sealed_file(tmp_path), "values.yaml", given)
+    assert read(opened)["mongodb"]["password"] == "another"
+    # And back: our rotation of what sops rotated, which sops then opens with the new groups.
+    others = [generate_identity(post_quantum=False) for _ in range(2)]
+    again = rotate_recipients(
+        _sealed_file(tmp_path), "values.yaml", given, SopsRecipients(tuple((one,) for _, one in others)), NOW
+    )
+    assert _run_sops(program, tmp_path, again, enough, "decrypt").returncode == 128
+    assert read(_run_sops(program, tmp_path, again, others, "decrypt").stdout) == read(opened)
+
+
+def _sealed_file(tmp_path: Path) -> str:
+    return (tmp_path / "sealed.yaml").read_text(encoding="utf-8")
+
+
+def _run_sops(
+    program: Find, tmp_path: Path, text: str, keys: Sequence[tuple[str, str]], *arguments: str,
+    after: Sequence[str] = (),
+) -> subprocess.CompletedProcess[str]:  # fmt: skip
+    """`sops` on a text in `sealed.yaml`, with the secrets of these keys and no others."""
+    path = tmp_path / "sealed.yaml"
+    path.write_text(text, encoding="utf-8")
+    environment = {
+        **os.environ,
+        "SOPS_AGE_KEY": "\n".join(secret for secret, _ in keys),
+        "HOME": str(tmp_path),
+    }
+    return subprocess.run(
+        [program("sops"), *arguments, path, *after], capture_output=True, text=True, timeout=60,
+        env=environment, check=False,
+    )  # fmt: skip
 
 
 def test_a_value_changed_after_sealing_is_refused(seal: Callable[..., str]) -> None:
