@@ -116,13 +116,13 @@ def test_the_first_rule_that_fits_the_path_is_taken(tmp_path: Path) -> None:
     file = config(
         tmp_path,
         {"path_regex": "^other/", "age": PUBLIC[3]},
-        {"path_regex": r"^charts/.*\.yaml$", "age": f"{PUBLIC[0]}, {PUBLIC[1]}", "encrypted_regex": "^password$"},
+        {"path_regex": r"^charts/.*\.yaml$", "age": ", ".join(PUBLIC[:2]), "encrypted_regex": "^pass"},
         {"age": PUBLIC[2]},
     )  # fmt: skip
     rule = find_creation_rule(file)
     assert rule is not None
     assert rule.recipients == SopsRecipients(((PUBLIC[0], PUBLIC[1]),))
-    assert rule.rules == SealRules(encrypted_regex="^password$")
+    assert rule.rules == SealRules(encrypted_regex="^pass")
     (tmp_path / "else.yaml").write_text(VALUES)
     other = find_creation_rule(tmp_path / "else.yaml")
     assert other is not None
