@@ -68,6 +68,10 @@ class Site:
         default=lambda version: rocketchat(app_version=version)
     )
     adapt_values: Callable[[str], str] = field(default=str)
+    # How values are encrypted to a recipient; by the recipient's secret key, what was may be changed again.
+    seal_values: Callable[[str, str, str], bytes] = field(
+        default=lambda values, recipient, _secret: _seal_greeting(values, recipient)
+    )
 
     _open: ExitStack = field(init=False, default_factory=ExitStack)
     # The secret key and its recipient.
@@ -147,7 +151,8 @@ class Site:
         self.repository.branch(topic)
         files = self._files(version, greeting, image)
         if is_sealed:
-            files[VALUES_FILE] = _seal_greeting(files[VALUES_FILE].decode(), self._sops_key[1])
+            secret, recipient = self._sops_key
+            files[VALUES_FILE] = self.seal_values(files[VALUES_FILE].decode(), recipient, secret)
         self.repository.commit(files, branch=topic, author="ada")
         pull = self.repository.open_pull(
             topic, author="ada", title="Say what is sealed" if is_sealed else f"Say {greeting}"

@@ -5,11 +5,16 @@ A handler's `plan` reads only, and names in `target` whatever may change between
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from shared.chatops.deps import CommandHandler
 from shared.chatops.model import CommandCall, CommandPlan
 from shared.kernel.errors import Refused
 from shared.kernel.timestamps import format_minute
 from shared.wiring import open_state
+
+if TYPE_CHECKING:
+    from shared.secrets_rotation.deps import RotationDeps
 
 # A week, and what fits on a phone without scrolling.
 _BACKUPS_SHOWN = 7
@@ -20,7 +25,7 @@ def command_handlers() -> dict[str, CommandHandler]:
     from shared.wiring import silences
     from shared.wiring.chat_power import power_handlers
     from shared.wiring.chat_restore import plan_restore, run_restore
-    from shared.wiring.chat_secrets import list_secrets, plan_rotation, rotate
+    from shared.wiring.chat_secrets import SecretCommands
     from shared.wiring.chat_status import describe_status
 
     return {
@@ -38,12 +43,17 @@ def command_handlers() -> dict[str, CommandHandler]:
         "rollback": CommandHandler(_plan_rollback, _rollback),
         "certs": CommandHandler(_list_certificates),
         "renew": CommandHandler(_plan_renewal, _renew),
-        "secrets": CommandHandler(list_secrets),
-        "rotate": CommandHandler(plan_rotation, rotate),
+        **SecretCommands(_build_rotation).handlers(),
         "silence": CommandHandler(silences.plan_silence, silences.begin_silence),
         "unsilence": CommandHandler(silences.plan_end, silences.end_silence),
         "cost": CommandHandler(_read_cost),
     }
+
+
+def _build_rotation() -> RotationDeps:
+    from shared.wiring.secrets import rotation_deps
+
+    return rotation_deps()
 
 
 def _plan_backup(_call: CommandCall) -> CommandPlan:

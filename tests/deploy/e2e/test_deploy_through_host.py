@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import requests
 
 from local.deploy_demo import NEVER, DeployWatch, ended
 from local.github import webhooks
+from local.real import find_program
 from shared.adapters.blobs import open_blobs
 from shared.adapters.clock import SystemClock
 from shared.formats.manifest import Signer
@@ -25,6 +27,7 @@ from shared.kernel.errors import NotFound
 from shared.records.approval_keys import ApprovalKeys
 from shared.records.approvals import Approvals
 from shared.settings.environment import parse_storage_account
+from tests.support.real_sops import seal_then_sops, sops_then_edit
 from tests.support.runbooks import RunbookShell, StandInTools, read_runbook
 
 # One site for all, whose tests go on where the one before ended. Beside other tests Helm may be slow.
@@ -53,6 +56,24 @@ def test_a_new_version_is_preceded_by_a_sealed_backup_and_sealed_values_reach_th
     assert place.site.chat.version() == "8.3.0"
     assert place.site.greeting() == SEALED_GREETING
     assert SEALED_GREETING not in str(place.site.repository.history.commits)
+
+
+@pytest.mark.parametrize("begun_by", ["us", "sops"])
+def test_values_that_one_sealed_and_the_other_edited_and_rotated_reach_the_pods(place, begun_by: str) -> None:
+    sops = find_program("sops")
+    if sops is None:
+        pytest.skip("no sops here: `make real` brings it")
+    greeting = f"edited-after-{begun_by}"
+    chain = seal_then_sops if begun_by == "us" else sops_then_edit
+    site = place.site
+    before, site.seal_values = site.seal_values, partial(chain, sops, site.directory, greeting)
+    try:
+        record = place.ship("8.3.0", f"first-by-{begun_by}", is_sealed=True)
+    finally:
+        site.seal_values = before
+    assert record.state.value == "done", record
+    assert site.greeting() == greeting
+    assert greeting not in str(site.repository.history.commits)
 
 
 def test_an_image_that_never_pulls_is_rolled_back_and_told(place) -> None:
