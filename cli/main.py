@@ -15,8 +15,8 @@ from shared.kernel.version import VERSION
 # one command needs a tenth: somebody waits for it, at night and on a phone.
 COMMANDS = (
     "audit", "backups", "certs", "completion", "cost", "deploy", "doctor", "drill", "erasures", "hardening",
-    "init", "keys", "mongodb", "notify", "ops", "policy", "power", "restore", "secrets", "snapshots",
-    "status",
+    "init", "keys", "migrate", "mongodb", "notify", "ops", "policy", "power", "restore", "secrets",
+    "snapshots", "status",
 )  # fmt: skip
 
 

@@ -148,7 +148,7 @@ def source(state_dir: Path, *, port: int = 0) -> Iterator[str]:
 def _serve_until_stopped(arguments: argparse.Namespace) -> int:
     from secantus import SecantusDBServer
 
-    from local import mongodb_features
+    from local import mongodb_features, mongodb_write_block
 
     over = threading.Event()
 
@@ -159,6 +159,7 @@ def _serve_until_stopped(arguments: argparse.Namespace) -> int:
         signal.signal(number, handle_signal)
     exit_with_parent(grace_seconds=STOP_SECONDS)
     mongodb_features.install(arguments.storage)
+    mongodb_write_block.install(arguments.storage)
     server = SecantusDBServer(
         port=arguments.port,
         storage_path=arguments.storage,

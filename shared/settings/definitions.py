@@ -67,6 +67,20 @@ RESTORE_URI = Setting(
     default="",
     secret=True,
 )
+MIGRATE_FROM = Setting(
+    "GROUNDCREW_MIGRATE_FROM_URI",
+    "On a laptop: the MongoDB that a migration moves the chat away from.",
+    "mongodb://move:<password>@old:27017/?replicaSet=rs0&authSource=admin",
+    default="",
+    secret=True,
+)
+MIGRATE_TO = Setting(
+    "GROUNDCREW_MIGRATE_TO_URI",
+    "On a laptop: the MongoDB that a migration moves the chat to.",
+    "mongodb+srv://move:<password>@new.example.org/?authSource=admin",
+    default="",
+    secret=True,
+)
 # By name: who types in a chat chooses among servers that two files agree on, and can name no other.
 RESTORE_TARGETS = Setting(
     "GROUNDCREW_RESTORE_TARGETS",
@@ -280,6 +294,7 @@ CHAT_RELEASES = Setting(
 # The order of docs/settings.md. What is missing here is neither documented nor masked in messages.
 SETTINGS = (
     STORAGE, BACKUP_STORAGE, MONGODB, MONGODB_ADMIN, RECIPIENTS, SIGNING_KEY, TRUSTED, POLICY, RESTORE_URI,
+    MIGRATE_FROM, MIGRATE_TO,
     RESTORE_TARGETS,
     DRILL_MONGODB, DRILL_KEY, RETENTION_ID,
     CLIENT_ID, SUBSCRIPTION, RESOURCE_GROUP, RESOURCE_MANAGER, RESOURCE_MANAGER_TOKEN, PRICES, CHAT, NOTIFY,

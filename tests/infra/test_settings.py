@@ -7,6 +7,8 @@ from tests.infra import code, hcl
 # Settings that a deployed app has no use for, with the reason.
 NOT_DEPLOYED = {
     "GROUNDCREW_RESTORE_URI": "for a laptop that restores",
+    "GROUNDCREW_MIGRATE_FROM_URI": "for a laptop that migrates",
+    "GROUNDCREW_MIGRATE_TO_URI": "for a laptop that migrates",
     "GROUNDCREW_RESOURCE_MANAGER_TOKEN": "for the stand-in; refused for any other address",
     "AzureWebJobsStorage": "by identity: with a connection string, even an empty one, identity is off",
 }

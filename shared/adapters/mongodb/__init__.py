@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from shared.adapters.mongodb.features import MongoFeatures
     from shared.adapters.mongodb.freeze import MongoFreezer
+    from shared.adapters.mongodb.moving import MongoMoving
     from shared.adapters.mongodb.source import MongoSource
     from shared.adapters.mongodb.target import MongoTarget
     from shared.adapters.mongodb.users import MongoUsers
@@ -60,6 +61,14 @@ def connect_features(uri: str) -> MongoFeatures:
     from shared.adapters.mongodb.features import MongoFeatures
 
     return MongoFeatures(connect(uri))
+
+
+def connect_moving(uri: str) -> MongoMoving:
+    """One of the two servers of a migration, beside its data. Raises UsageError, Unavailable."""
+    from shared.adapters.mongodb.client import connect
+    from shared.adapters.mongodb.moving import MongoMoving
+
+    return MongoMoving(connect(uri))
 
 
 def connect_users(admin: Secret, turns: Sequence[str]) -> MongoUsers:

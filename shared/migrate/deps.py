@@ -1,0 +1,40 @@
+"""What a migration needs of the outside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from shared.kernel.ports import Blobs, Clock, Reporter
+from shared.migrate.ports import ChatWorkloads, ServerControl
+from shared.mongodb.ports import SourceDatabase, TargetDatabase
+from shared.notifications.ports import Notifier
+from shared.records.approvals import Approvals
+
+
+@dataclass(frozen=True)
+class MigrationDeps:
+    """The two servers, the chat, and where the journal is.
+
+    - `source`, `target`: their data, by the engines of backup and restore.
+    - `source_control`, `target_control`: the servers themselves.
+    - `chat`: None where no cluster is reached: then a person scales, and only connections are looked at.
+    - `approvals`: None if policy does not ask for a second person.
+    - `pause`: waits for so many seconds.
+    - `jobs`: collections, and batches of one, at once.
+    """
+
+    source: SourceDatabase
+    target: TargetDatabase
+    source_control: ServerControl
+    target_control: ServerControl
+    state: Blobs
+    clock: Clock
+    reporter: Reporter
+    notifications: Notifier
+    pause: Callable[[float], None]
+    chat: ChatWorkloads | None = None
+    approvals: Callable[[], Approvals] | None = None
+    approval_timeout: timedelta = timedelta(hours=8)
+    jobs: int = 4
