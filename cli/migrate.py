@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.console import as_json, print_answer, progress_bar, read_option
-from shared.kernel.durations import format_duration
-from shared.kernel.errors import Refused, UsageError
+from cli.identity import current_user
+from cli.migrate_outcome import describe_plan, describe_record, plan_to_json, record_to_json
+from shared.kernel.errors import UsageError
 from shared.wiring import migrate as wiring
 
 if TYPE_CHECKING:
     from shared.kernel.ports import Reporter
     from shared.migrate.deps import MigrationDeps
-    from shared.migrate.model import MigrationPlan
 
 _SCHEMES = ("mongodb://", "mongodb+srv://")
 _EXAMPLE = "For example: mongodb://user:<password>@host:27017/?replicaSet=rs0&authSource=admin"
@@ -55,7 +55,8 @@ def migrate(
     context: click.Context,
     from_uri: str,
     to_uri: str,
-    dry_run: bool,  # noqa: ARG001 - until there is more than a plan
+    dry_run: bool,
+    restart: bool,
     databases: tuple[str, ...],
     uploads_copied: bool,
     jobs: int,
@@ -74,11 +75,15 @@ def migrate(
     options = MigrationOptions(uploads_copied, databases)
     with progress_bar(quiet=json_) as reporter:
         deps = connect(from_uri, to_uri, reporter, jobs)
-        plan = job.plan_move(deps, options)
+        if not dry_run:
+            record = job.run_migration(deps, options, by=current_user(), restart=restart)
+    if not dry_run:
+        print_answer(record_to_json(record), json_=json_, text="\n".join(describe_record(record)))
+        return
+    plan = job.plan_move(deps, options)
     print_answer(plan_to_json(plan), json_=json_, text="\n".join(describe_plan(plan)))
-    if plan.refusals:
-        first = plan.refusals[0]
-        raise Refused(f"cannot migrate: {first.name}", value=first.reason, hint=first.cure)
+    # As the run itself would: a script that asks before must not read a refusal as a yes.
+    raise SystemExit(1 if plan.refusals else 0)
 
 
 def connect(from_uri: str, to_uri: str, reporter: Reporter, jobs: int = 4) -> MigrationDeps:
@@ -96,29 +101,3 @@ def _parse_uri(option: str, text: str) -> str:
         # Nothing of it is repeated: it may be a password in the wrong place.
         raise UsageError(f"{option}: not a MongoDB URI", value="it begins otherwise", hint=_EXAMPLE)
     return uri
-
-
-def describe_plan(plan: MigrationPlan) -> list[str]:
-    """The plan for people, what is in the way first."""
-    order = {"refused": 0, "unknown": 1, "warning": 2, "ok": 3}
-    lines = [check.describe() for check in sorted(plan.checks, key=lambda check: order[check.state])]
-    lines += ["", "What changes with the address:", *(f"  - {change}" for change in plan.changes)]
-    return [*lines, "", f"The copy takes about {format_duration(plan.expected)}; the chat goes on meanwhile."]
-
-
-def plan_to_json(plan: MigrationPlan) -> dict[str, Any]:
-    """The plan in JSON."""
-    return {
-        "from": list(plan.source.server.hosts),
-        "to": list(plan.target.server.hosts),
-        "databases": list(plan.source.databases),
-        "documents": plan.source.documents,
-        "data_bytes": plan.source.data_bytes,
-        "expected_seconds": int(plan.expected.total_seconds()),
-        "possible": not plan.refusals,
-        "checks": [
-            {"name": one.name, "state": one.state, "reason": one.reason, "cure": one.cure}
-            for one in plan.checks
-        ],
-        "changes": list(plan.changes),
-    }

@@ -24,10 +24,12 @@ def cli_reference() -> str:
 
 
 def _walk_commands(words: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
-    """The commands that do something, groups left out, in the order of their names."""
+    """The commands that do something, in the order of their names: groups only if they do so by themselves."""
     if not isinstance(command, click.Group):
         yield words, command
         return
+    if command.invoke_without_command:
+        yield words, command
     context = click.Context(command)
     for name in sorted(command.list_commands(context)):
         below = command.get_command(context, name)

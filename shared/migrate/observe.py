@@ -51,6 +51,15 @@ def observe_source(deps: MigrationDeps, options: MigrationOptions) -> SourceFact
     )
 
 
+def is_own(namespace: Namespace, created: Mapping[str, str]) -> bool:
+    """Whether this collection of the target was made by the migration whose journal has `created`.
+
+    Without a uuid there it was about to be made: it is ours as long as nobody has put anything into it.
+    """
+    uuid = created.get(namespace.name)
+    return uuid is not None and (uuid == namespace.uuid or (not uuid and not namespace.documents))
+
+
 def observe_target(
     deps: MigrationDeps, databases: tuple[str, ...], created: Mapping[str, str], *, replayed: bool
 ) -> TargetFacts:
@@ -63,7 +72,6 @@ def observe_target(
     for namespace in deps.target.list_namespaces():
         if namespace.db in (*SERVER_DATABASES, MARKER_DATABASE):
             continue
-        own = created.get(namespace.name) == namespace.uuid or (replayed and namespace.db in databases)
-        if not own:
+        if not is_own(namespace, created) and not (replayed and namespace.db in databases):
             foreign.append(namespace.name)
     return TargetFacts(deps.target_control.read_facts("target"), tuple(sorted(foreign)))

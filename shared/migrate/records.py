@@ -33,6 +33,7 @@ class MigrationRecord:
     - `copied`: the collections that are complete, and equal to what was read.
     - `position`, `position_hash`: what of the oplog is replayed, and a hash of the entries there.
     - `open_since`: where the oldest transaction began that is not over at `position`; empty if none.
+    - `restarting`: whether what was copied is being dropped, to be copied again.
     - `applying`: how far the replay may have come that was under way; empty if none was.
     - `indexed`: whether the indexes stand at the target.
     - `compared_from`: changes after this position have not been compared yet.
@@ -65,6 +66,7 @@ class MigrationRecord:
     position: str = ""
     position_hash: str = ""
     open_since: str = ""
+    restarting: bool = False
     applying: str = ""
     indexed: bool = False
     compared_from: str = ""

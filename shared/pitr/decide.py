@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
+from typing import Protocol
 
 from shared.formats.documents import split_documents
 from shared.formats.slices import CaptureCursor
@@ -102,6 +103,20 @@ def find_barrier(entry: bytes) -> str:
     return reason or ""
 
 
+class CapturedPosition(Protocol):
+    """How far somebody has read the oplog, and what was there."""
+
+    @property
+    def end(self) -> str:
+        """The position, as `Timestamp` prints it."""
+        ...
+
+    @property
+    def end_hash(self) -> str:
+        """The fingerprint of the entries there."""
+        ...
+
+
 class Continuity(StrEnum):
     """How what the server has now relates to what was captured."""
 
@@ -112,7 +127,7 @@ class Continuity(StrEnum):
 
 
 def judge_continuity(
-    cursor: CaptureCursor,
+    cursor: CapturedPosition,
     oldest: Timestamp,
     newest: Timestamp,
     boundary: EntryGroup | None,

@@ -51,7 +51,8 @@ class MigrationWorld:
         if plan is not None:
             outside = {name: faulty(port, plan, name) for name, port in outside.items()}
         values: dict[str, Any] = {
-            **outside, "clock": self.clock, "reporter": self.reporter, "pause": self.pause, "jobs": 1, **changes,
+            **outside, "clock": self.clock, "reporter": self.reporter, "pause": self.pause,
+            "jobs": 1, **changes,
         }  # fmt: skip
         return MigrationDeps(**values)
 
@@ -63,3 +64,11 @@ class MigrationWorld:
         """The process is gone: its leases end after their time."""
         self.state.holders_died()
         self.clock.advance(timedelta(minutes=2))
+
+    def at_source(self) -> dict[str, set[bytes]]:
+        """What the source holds of what is moved."""
+        return {name: rows for name, rows in self.source.contents().items() if name.startswith(f"{DB}.")}
+
+    def at_target(self) -> dict[str, set[bytes]]:
+        """The same of the target."""
+        return {name: rows for name, rows in self.target.contents().items() if name.startswith(f"{DB}.")}

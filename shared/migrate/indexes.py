@@ -1,0 +1,112 @@
+"""The target's indexes, kept as the source's are: all but the expiry, which waits for the cut-over."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator, Mapping
+from threading import Event
+
+from shared.migrate.deps import MigrationDeps
+from shared.migrate.model import PAUSED_EXPIRY
+from shared.migrate.observe import select_moved
+from shared.migrate.records import MigrationJournal
+from shared.mongodb.model import Namespace
+from shared.restore.compare import compare_indexes, compare_options
+from shared.restore.parallel import run_parallel
+
+log = logging.getLogger(__name__)
+
+_EXPIRY = "expireAfterSeconds"
+Index = Mapping[str, object]
+
+
+class IndexKeeper:
+    """Builds, drops and compares. What is right already is left alone: it may be called at any time."""
+
+    def __init__(self, deps: MigrationDeps, journal: MigrationJournal) -> None:
+        self._deps, self._journal = deps, journal
+
+    def build(self) -> None:
+        """Build what is missing, several collections at once, and drop what the source has no more."""
+        pairs = [pair for pair in self._pair_collections() if pair[0].kind != "view"]
+        self._deps.reporter.phase("Building indexes", len(pairs))
+        run_parallel(self._build_collection, pairs, self._deps.jobs, Event())
+
+    def drop_unique(self) -> None:
+        """Drop the unique ones: a piece of the oplog that is replayed again passes through states of before,
+        in which two documents may have what only one of them has in the end."""
+        for _, there in self._pair_collections():
+            for index in there.indexes:
+                if index.get("unique") and index["name"] != "_id_":
+                    self._drop(there, str(index["name"]))
+
+    def restore_expiry(self) -> None:
+        """From now on the target expires documents as the source does. Costs no time: nothing is built."""
+        for here, there in self._pair_collections():
+            actual = {str(index["name"]): index for index in there.indexes}
+            for index in here.indexes:
+                seconds, name = index.get(_EXPIRY), str(index["name"])
+                if actual.get(name, {}).get(_EXPIRY) != PAUSED_EXPIRY or not isinstance(seconds, int | float):
+                    continue
+                if not math.isnan(seconds):  # it never expires anything, as the paused one does not
+                    self._deps.target_control.set_expiry(there.db, there.collection, name, int(seconds))
+
+    def find_differences(self, *, paused: bool) -> list[str]:
+        """Options and indexes that differ, each with its namespace; `paused` while expiry waits."""
+        differences: list[str] = []
+        for here, there in self._pair_collections():
+            expected = list(map(pause_expiry, here.indexes)) if paused else list(here.indexes)
+            found = [
+                *compare_options(here.options, there.options), *compare_indexes(expected, there.indexes, ()),
+            ]  # fmt: skip
+            differences += [f"{here.name}: {text}" for text in found]
+        return differences
+
+    def _pair_collections(self) -> Iterator[tuple[Namespace, Namespace]]:
+        """Those of both servers. What one of them lacks is found where documents are counted."""
+        databases = self._journal.record.databases
+        there = {n.name: n for n in self._deps.target.list_namespaces()}
+        for here in select_moved(self._deps.source.list_namespaces(), databases):
+            if here.name in there:
+                yield here, there[here.name]
+
+    def _build_collection(self, pair: tuple[Namespace, Namespace]) -> None:
+        here, there = pair
+        missing, surplus = plan_indexes(list(map(pause_expiry, here.indexes)), there.indexes)
+        for name in surplus:
+            self._drop(there, name)
+        if missing:
+            self._journal.check()
+            for refusal in self._deps.target.create_indexes(there.db, there.collection, missing):
+                # Not the end: the documents may still be those of before. What stays missing is a difference.
+                log.warning("migrate.index_refused", extra={"namespace": here.name, "refusal": refusal})
+        self._deps.reporter.advance(1)
+
+    def _drop(self, namespace: Namespace, name: str) -> None:
+        self._journal.check()
+        self._deps.target_control.drop_index(namespace.db, namespace.collection, name)
+
+
+def pause_expiry(index: Index) -> Index:
+    """The index as it stands at the target before the cut-over."""
+    return {**index, _EXPIRY: PAUSED_EXPIRY} if _EXPIRY in index else index
+
+
+def plan_indexes(expected: list[Index], actual: tuple[Index, ...]) -> tuple[list[Index], list[str]]:
+    """What to build, and the names of what to drop before: surplus, or built otherwise."""
+    there = {str(index["name"]): index for index in actual}
+    named = {str(index["name"]) for index in expected}
+    differing = [
+        index
+        for index in expected
+        if index["name"] != "_id_"
+        and not index.get("clustered")
+        and (str(index["name"]) not in there or compare_indexes([index], [there[str(index["name"])]], ()))
+    ]
+    surplus = [name for name, index in there.items() if name not in named and not _is_builtin(index)]
+    return differing, [*surplus, *(str(one["name"]) for one in differing if str(one["name"]) in there)]
+
+
+def _is_builtin(index: Index) -> bool:
+    return index["name"] == "_id_" or bool(index.get("clustered"))
