@@ -24,7 +24,7 @@ def cli_reference() -> str:
 
 
 def _walk_commands(words: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
-    """The commands that do something, in the order of their names: groups only if they do so by themselves."""
+    """The commands that do something, in the order of their names; of groups those that do so themselves."""
     if not isinstance(command, click.Group):
         yield words, command
         return
