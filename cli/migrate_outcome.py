@@ -12,11 +12,26 @@ if TYPE_CHECKING:
     from shared.migrate.model import MigrationPlan
     from shared.migrate.records import MigrationRecord
 
+_HALFWAY = "Run groundcrew migrate cut-over again to go on, or groundcrew migrate back to let people write."
 _NEXT = {
     "copying": "Run the same command again: it goes on with the copy.",
     "following": "Run the same command again: it follows and compares.",
     "ready": "The word for the cut-over: groundcrew migrate cut-over",
+    "stopping": _HALFWAY,
+    "blocking": _HALFWAY,
+    "draining": _HALFWAY,
+    "returning": "Run groundcrew migrate back again: it goes on with the way back.",
+    "aborting": "Run groundcrew migrate abort again: it goes on with the end.",
+    "done": "The target was written to, so the way back is shut. Stop the MongoDB of before.",
 }
+_SWITCH_BY_HAND = """Now the chat has to get the new address. Until it does, nobody can write:
+  1. merge the pull request that names the new Secret (existingMongodbSecret); deploys are no longer frozen
+  2. set MONGODB_URI of Groundcrew to the new address, then: groundcrew backups create
+  3. groundcrew migrate status --from-uri … --to-uri …"""
+_SWITCHED = """The Secret has the new address, and the chat starts on it. Then:
+  1. set MONGODB_URI of Groundcrew to the new address, then: groundcrew backups create
+  2. bring the Secret's name or value in the repository into line with it
+  3. groundcrew migrate status --from-uri … --to-uri …"""
 
 
 def describe_plan(plan: MigrationPlan) -> list[str]:
@@ -45,9 +60,17 @@ def plan_to_json(plan: MigrationPlan) -> dict[str, Any]:
     }
 
 
-def describe_record(record: MigrationRecord) -> list[str]:
-    """The migration for people: how far it is, and what comes next."""
-    return [*_list_facts(record), _NEXT.get(record.phase, "")]
+def describe_record(record: MigrationRecord, *, late: str = "", switched: bool = False) -> list[str]:
+    """The migration for people: how far it is, and what comes next.
+
+    `late` is what was written to the source after the cut-over, `switched` whether we switched the Secret.
+    """
+    lines = [*_list_facts(record)]
+    if late:
+        lines.append(f"WRITTEN TO THE OLD SERVER after the cut-over, and not on the new one: {late}")
+    if record.phase == "switched":
+        lines += ["the way back is open: groundcrew migrate back", _SWITCHED if switched else _SWITCH_BY_HAND]
+    return [*lines, *filter(None, [_NEXT.get(record.phase, "")])]
 
 
 def _list_facts(record: MigrationRecord) -> Iterator[str]:
@@ -63,7 +86,7 @@ def _list_facts(record: MigrationRecord) -> Iterator[str]:
         yield f"nobody could write for {pause / timedelta(seconds=1):.1f} s"
 
 
-def record_to_json(record: MigrationRecord) -> dict[str, Any]:
+def record_to_json(record: MigrationRecord, *, late: str = "") -> dict[str, Any]:
     """The migration in JSON."""
     ended = record.pause_ended if record.pause_began else None
     pause = (ended - record.pause_began).total_seconds() if ended and record.pause_began else None
@@ -79,4 +102,5 @@ def record_to_json(record: MigrationRecord) -> dict[str, Any]:
         "differences": list(record.differences),
         "pause_seconds": pause,
         "first_write": record.first_write,
+        "written_to_source": late,
     }

@@ -71,6 +71,7 @@ class MemoryControl:
     oplog_length: timedelta = timedelta(hours=1)
     uploads: UploadFacts = field(default_factory=UploadFacts)
     clients: list[ChatClient] = field(default_factory=list)
+    connected: Callable[[], list[ChatClient]] = list  # those that come and go by themselves
     sees_clients: bool = True
     has_block: bool = True
 
@@ -98,7 +99,7 @@ class MemoryControl:
 
     def list_clients(self) -> list[ChatClient] | None:
         """As set."""
-        return list(self.clients) if self.sees_clients else None
+        return [*self.clients, *self.connected()] if self.sees_clients else None
 
     def can_block_writes(self) -> bool | None:
         """As set."""
@@ -168,5 +169,23 @@ class MemoryChat:
 
     def list_running_pods(self) -> list[str]:
         """See `ChatWorkloads.list_running_pods`."""
-        running = [f"{name}-{n}" for name, count in sorted(self.replicas.items()) for n in range(count)]
-        return running + self.stuck
+        return self.list_pods() + self.stuck
+
+    def list_pods(self) -> list[str]:
+        """Those that run: the chat is up if there are any."""
+        return [f"{name}-{n}" for name, count in sorted(self.replicas.items()) for n in range(count)]
+
+
+class MemoryConnection:
+    """`ChatConnection`: which server the chat's Secret names."""
+
+    def __init__(self) -> None:
+        self.address = "source"
+
+    def switch(self) -> None:
+        """See `ChatConnection.switch`."""
+        self.address = "target"
+
+    def switch_back(self) -> None:
+        """See `ChatConnection.switch_back`."""
+        self.address = "source"

@@ -27,11 +27,13 @@ from shared.deploy.rollout.session import put_hold
 from shared.kernel.errors import GroundcrewError, Locked, UsageError
 from shared.kernel.ports import Lease
 from shared.kernel.timestamps import format_compact
+from shared.records.deploy_freeze import read_deploy_freeze
 
 log = logging.getLogger(__name__)
 
 _PULL = re.compile(r"#?([1-9][0-9]{0,8})", re.ASCII)  # a SHA is longer
 # Short against a deploy of minutes, and long enough that waiting costs next to nothing.
+_FREEZE_RETRY_DELAY = timedelta(minutes=1)
 _LEASE_RETRY_DELAY = timedelta(seconds=15)
 
 
@@ -70,6 +72,11 @@ def handle_request(deps: DeployDeps, document: Mapping[str, Any]) -> str:
     if not record.state.final:
         # Before the lease: while it waits for its turn the machine must not be stopped either.
         put_hold(deps, record)
+    # One that is past its gates goes on to its end, which whoever froze them waits for.
+    freeze = None if record.state.busy else read_deploy_freeze(deps.state)
+    if freeze is not None:
+        reason = f"waiting: deploys are frozen: {freeze.reason}"
+        return _requeue(deps, record, request, RequeueAfter(_FREEZE_RETRY_DELAY, reason))
     try:
         with deps.state.lease(deps.lease_name, duration=LEASE_DURATION) as lease:
             wait = _run_in_order(deps, request, lease)

@@ -73,7 +73,8 @@ class IndexKeeper:
 
     def _build_collection(self, pair: tuple[Namespace, Namespace]) -> None:
         here, there = pair
-        missing, surplus = plan_indexes(list(map(pause_expiry, here.indexes)), there.indexes)
+        expected = list(map(pause_expiry, here.indexes))
+        missing, surplus = plan_indexes(expected, self._pause(there, expected))
         for name in surplus:
             self._drop(there, name)
         if missing:
@@ -82,6 +83,19 @@ class IndexKeeper:
                 # Not the end: the documents may still be those of before. What stays missing is a difference.
                 log.warning("migrate.index_refused", extra={"namespace": here.name, "refusal": refusal})
         self._deps.reporter.advance(1)
+
+    def _pause(self, there: Namespace, expected: list[Index]) -> tuple[Index, ...]:
+        """After a cut-over that was taken back documents expire there: stopped without building anything."""
+        paused = {str(index["name"]) for index in expected if _EXPIRY in index}
+        changed = []
+        for index in there.indexes:
+            name = str(index["name"])
+            if name in paused and index.get(_EXPIRY, PAUSED_EXPIRY) != PAUSED_EXPIRY:
+                self._deps.target_control.set_expiry(there.db, there.collection, name, PAUSED_EXPIRY)
+                changed.append(pause_expiry(index))
+            else:
+                changed.append(index)
+        return tuple(changed)
 
     def _drop(self, namespace: Namespace, name: str) -> None:
         self._journal.check()

@@ -28,15 +28,14 @@ class Phase(StrEnum):
     DRAINING = "draining"  # the last of the oplog, and what changed is compared
     SWITCHED = "switched"  # the target is the one that may be written to
     DONE = "done"  # written to on the target: the way back is shut
-    RETURNING = "returning"
-    RETURNED = "returned"
+    RETURNING = "returning"  # from the target, to which nobody wrote
     ABORTING = "aborting"
     ABORTED = "aborted"
 
     @property
     def ended(self) -> bool:
         """Whether nothing is left to do."""
-        return self in (Phase.DONE, Phase.RETURNED, Phase.ABORTED)
+        return self in (Phase.DONE, Phase.ABORTED)
 
     @property
     def switched(self) -> bool:

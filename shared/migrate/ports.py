@@ -89,3 +89,15 @@ class ChatWorkloads(Protocol):
     def list_running_pods(self) -> list[str]:
         """The names of its pods that are not gone yet, whatever their state."""
         ...
+
+
+class ChatConnection(Protocol):
+    """The Secret with the address of the chat's MongoDB. Raises `NotFound`, `Refused`, `Unavailable`."""
+
+    def switch(self) -> None:
+        """Put the target's address there, and keep the source's beside it. Done again it changes nothing."""
+        ...
+
+    def switch_back(self) -> None:
+        """Put the source's address back; one that was never switched is fine."""
+        ...

@@ -41,6 +41,7 @@ class MigrationRecord:
     - `differences`: what the last comparison found; nothing is cut over while there are any.
     - `marker`: the number of the newest one; `lag_seconds` how long it took to the target.
     - `replicas`: what the chat's Deployments had before they were scaled to 0.
+    - `secret`: the Secret that is switched, `NAMESPACE/NAME/KEY`; empty where a pull request does it.
     - `frozen`: whether deploys are frozen by this migration.
     - `blocked`: whether the source was made read-only by it.
     - `drained`: the oplog's position up to which everything was replayed when nobody could write any more.
@@ -75,6 +76,7 @@ class MigrationRecord:
     marker: int = 0
     lag_seconds: float | None = None
     replicas: Mapping[str, int] = field(default_factory=dict)
+    secret: str = ""
     frozen: bool = False
     blocked: bool = False
     drained: str = ""

@@ -55,6 +55,11 @@ class MigrationRun:
         if self.journal.record.phase is Phase.FOLLOWING:
             self.journal.save(phase=Phase.READY)
 
+    def list_touched(self) -> list[str]:
+        """The namespaces that were changed since they were compared."""
+        touched = self._touched
+        return sorted({*touched.whole, *(name for name, ids in touched.ids.items() if ids)})
+
     def _copy(self) -> None:
         copy = DatabaseCopy(self._deps, self.journal)
         copy.begin()

@@ -6,18 +6,32 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from shared.settings.environment import all_or_nothing
+from shared.kernel.errors import UsageError
+from shared.settings import definitions
+from shared.settings.environment import all_or_nothing, read_environment
 from shared.wiring import load_policy, open_state, system_clock
 
 if TYPE_CHECKING:
-    from shared.kernel.ports import Blobs, Clock, Reporter
+    from shared.kernel.ports import Blobs, Reporter
     from shared.migrate.deps import MigrationDeps
+    from shared.migrate.ports import ChatConnection, ChatWorkloads
 
 
 def build_migration_deps(
-    from_uri: str, to_uri: str, *, reporter: Reporter, jobs: int = 4, needs_approval: bool = False
+    from_uri: str,
+    to_uri: str,
+    *,
+    reporter: Reporter,
+    jobs: int = 4,
+    secret: str = "",
+    new_uri: str = "",
+    has_cluster: bool = True,
 ) -> MigrationDeps:
-    """All that a migration needs. Raises one UsageError with all faults of the two URIs and the settings."""
+    """All that a migration needs. Raises one UsageError with all faults of the two URIs and the settings.
+
+    `secret` is `NAMESPACE/NAME/KEY`, into which `new_uri` goes at the cut-over; empty where a pull request
+    switches it. Without `has_cluster`, or without a kubeconfig in the settings, a person scales the chat.
+    """
     from shared.adapters.mongodb import connect_moving, connect_source, connect_target
     from shared.migrate.deps import MigrationDeps
     from shared.wiring.notifications import build_notifier
@@ -29,7 +43,11 @@ def build_migration_deps(
         notifications=build_notifier,
         source=lambda: connect_source(from_uri),
         target=lambda: connect_target(to_uri, pause=pause),
+        target_oplog=lambda: connect_source(to_uri),
+        chat=_connect_chat if has_cluster else lambda: None,
+        connection=lambda: _open_connection(secret, new_uri),
     )
+    rules = load_policy().deploy
     return MigrationDeps(
         # Connections of their own: one that waits for a cursor of the copy answers nobody else.
         source_control=connect_moving(from_uri),
@@ -37,16 +55,50 @@ def build_migration_deps(
         clock=system_clock(),
         reporter=reporter,
         pause=time.sleep,
-        approvals=open_approvals if needs_approval else None,
-        approval_timeout=load_policy().deploy.approval_timeout,
+        # Whoever lets nobody deploy alone lets nobody move the database alone.
+        approvals=open_approvals if rules.approvals > 0 else None,
+        approval_timeout=rules.approval_timeout,
+        find_busy_deploy=_find_busy_deploy,
         jobs=jobs,
         **read,
     )
 
 
-def migration_state() -> tuple[Blobs, Clock]:
+def _connect_chat() -> ChatWorkloads | None:
+    """The release that policy names; None where no settings lead to a cluster."""
+    from shared.adapters.kubernetes.scaling import connect_scaling
+    from shared.wiring.kubernetes import read_kubeconfig
+
+    if not read_environment().get(definitions.KUBECONFIG):
+        return None
+    rules = load_policy().deploy
+    return connect_scaling(read_kubeconfig(), rules.namespace, rules.release)
+
+
+def _open_connection(secret: str, new_uri: str) -> ChatConnection | None:
+    from shared.adapters.kubernetes.secrets import connect_secret
+    from shared.kernel.secret import Secret
+    from shared.migrate.connection import SecretConnection
+    from shared.wiring.kubernetes import read_kubeconfig
+
+    if not secret:
+        return None
+    namespace, name, key = ([*secret.split("/"), "", ""])[:3]
+    if secret.count("/") != 2 or not all((namespace, name, key)):
+        raise UsageError("--secret is not NAMESPACE/NAME/KEY", value=secret)
+    return SecretConnection(connect_secret(read_kubeconfig(), namespace, name), key, Secret(new_uri))
+
+
+def _find_busy_deploy() -> str:
+    """The deploy that is past its gates and not at its end; empty if none is."""
+    from shared.deploy.records.deploys import DeployStore
+
+    return DeployStore(open_state(), system_clock()).progress_reason()
+
+
+def migration_state() -> Blobs:
     """Where the record of the migration is, for those that need no server."""
-    return open_state(), system_clock()
+    return open_state()
 
 
 def _wait_for_mongodb(reporter: Reporter, seconds: float) -> None:

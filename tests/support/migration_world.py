@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
+
+import bson
 
 from local.fakes.blobs import MemoryBlobs
 from local.fakes.clock import ManualClock
 from local.fakes.faults import FaultPlan, faulty
-from local.fakes.migration import MemoryChat, MemoryControl, MovableDatabase
+from local.fakes.migration import MemoryChat, MemoryConnection, MemoryControl, MovableDatabase
 from local.fakes.notifications import MemoryNotifications
 from local.fakes.reporter import ListReporter
+from shared.kernel.errors import Refused
 from shared.migrate.deps import MigrationDeps
+from shared.migrate.model import ChatClient
 
 DB = "rocketchat"
 
@@ -25,7 +30,9 @@ class MigrationWorld:
         self.source, self.target = MovableDatabase("old:27017"), MovableDatabase("new:27017")
         self.source_control = MemoryControl(self.source)
         self.target_control = MemoryControl(self.target)
-        self.chat = MemoryChat()
+        self.chat, self.connection = MemoryChat(), MemoryConnection()
+        self.source_control.connected = partial(self._list_connected, "source")
+        self.target_control.connected = partial(self._list_connected, "target")
         self.reporter, self.notifications = ListReporter(), MemoryNotifications()
         self.accepted = 0
 
@@ -35,18 +42,40 @@ class MigrationWorld:
             self.source.write(DB, "message", {"_id": f"m{number}", "v": 0})
         self.source.write(DB, "users", {"_id": "u1", "name": "ana"})
 
+    def _list_connected(self, side: str) -> list[ChatClient]:
+        pods = self.chat.list_pods() if self.connection.address == side else []
+        return [ChatClient(name, "rocketchat") for name in pods]
+
     def write(self) -> None:
         """What the chat writes while it is moved: one more message, and a change of an old one."""
-        self.accepted += 1
-        self.source.write(DB, "message", {"_id": f"w{self.accepted}", "v": self.accepted})
-        self.source.write(DB, "message", {"_id": "m0", "v": self.accepted})
+        number = self.accepted + 1
+        server = self.source if self.connection.address == "source" else self.target
+        server.write(DB, "message", {"_id": f"w{number}", "v": number})
+        server.write(DB, "message", {"_id": "m0", "v": number})
+        self.accepted = number  # only now: what was refused was not accepted
+
+    def try_write(self) -> bool:
+        """As the chat: if it is up, to where its Secret leads; whether it was taken."""
+        try:
+            if self.chat.list_pods():
+                self.write()
+        except Refused:
+            return False
+        return bool(self.chat.list_pods())
+
+    def is_lost(self, number: int) -> bool:
+        """Whether a message that was accepted is not on the server that is the chat's."""
+        server = self.source if self.connection.address == "source" else self.target
+        row = bson.encode({"_id": f"w{number}", "v": number})
+        return row not in server.contents()[f"{DB}.message"]
 
     def deps(self, plan: FaultPlan | None = None, **changes: Any) -> MigrationDeps:
         """Those of a new process; with a plan every step of the outside can fail."""
         outside = {
-            "source": self.source, "target": self.target,
+            "source": self.source, "target": self.target, "target_oplog": self.target,
             "source_control": self.source_control, "target_control": self.target_control,
-            "state": self.state, "chat": self.chat, "notifications": self.notifications,
+            "state": self.state, "chat": self.chat, "connection": self.connection,
+            "notifications": self.notifications,
         }  # fmt: skip
         if plan is not None:
             outside = {name: faulty(port, plan, name) for name, port in outside.items()}

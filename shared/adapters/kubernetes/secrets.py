@@ -12,7 +12,7 @@ from shared.kernel.secret import Secret
 from shared.kernel.timestamps import parse_optional_timestamp
 from shared.kubernetes.api import Json, KubernetesApi, connect_api, quoted
 from shared.kubernetes.workloads import parse_pod
-from shared.secrets_rotation.model import HomeValue, RolloutState, SecretHome, SecretReader
+from shared.secrets_rotation.model import HomeKind, HomeValue, RolloutState, SecretHome, SecretReader
 
 # What `kubectl rollout restart` sets, so that people see it as they know it; ours says which one it is.
 _RESTARTED, _MARK = "kubectl.kubernetes.io/restartedAt", "groundcrew/rotation"
@@ -60,6 +60,22 @@ class KubernetesSecrets:
     def expires(self, _home: SecretHome) -> datetime | None:
         """None: a Secret does not say."""
         return None
+
+
+class KubernetesSecret:
+    """The keys of one Secret, for a migration: `SecretKeys`."""
+
+    def __init__(self, secrets: KubernetesSecrets, place: str) -> None:
+        self._secrets, self._place = secrets, place
+
+    def read_key(self, key: str) -> tuple[Secret, str]:
+        """See `SecretKeys.read_key`."""
+        value = self._secrets.read(SecretHome(HomeKind.KUBERNETES, self._place, key))
+        return value.value, value.version
+
+    def write_key(self, key: str, value: Secret, version: str) -> None:
+        """See `SecretKeys.write_key`."""
+        self._secrets.write(SecretHome(HomeKind.KUBERNETES, self._place, key), value, version)
 
 
 class KubernetesRestarts:
@@ -119,6 +135,11 @@ class KubernetesRestarts:
 def connect_secrets(kubeconfig: Secret) -> KubernetesSecrets:
     """The kubeconfig's cluster. Imports the client. Raises UsageError."""
     return KubernetesSecrets(connect_api(kubeconfig))
+
+
+def connect_secret(kubeconfig: Secret, namespace: str, name: str) -> KubernetesSecret:
+    """One Secret of the kubeconfig's cluster. Imports the client. Raises UsageError."""
+    return KubernetesSecret(connect_secrets(kubeconfig), f"{namespace}/{name}")
 
 
 def connect_restarts(kubeconfig: Secret) -> KubernetesRestarts:

@@ -20,6 +20,7 @@ from shared.deploy.records.requests import DeployRequest
 from shared.kernel.codec import decode_json
 from shared.kernel.errors import AlreadyExists, Corrupt, NotFound
 from shared.kernel.ports import Blobs, Clock
+from shared.records.deploy_freeze import read_deploy_freeze
 from shared.records.runs import Runs
 
 log = logging.getLogger(__name__)
@@ -98,6 +99,11 @@ class DeployStore:
 
     def busy_reason(self) -> str:
         """Why nobody else may touch the release now, in a sentence; empty if nothing is in progress."""
+        freeze = read_deploy_freeze(self._blobs)
+        return self.progress_reason() or (f"deploys are frozen: {freeze.reason}" if freeze else "")
+
+    def progress_reason(self) -> str:
+        """Which deploy is past its gates and not at its end, in a sentence; empty if none is."""
         busy = [record for record in self.list_open() if record.state.busy]
         return f"the deploy of {busy[0].progress.sha[:7]} is {busy[0].state.value}" if busy else ""
 

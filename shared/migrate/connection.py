@@ -1,0 +1,47 @@
+"""`ChatConnection` in a Secret: the new address under its key, the one of before beside it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from shared.kernel.errors import NotFound
+from shared.kernel.secret import Secret
+
+
+class SecretKeys(Protocol):
+    """One Secret. Raises `NotFound` for a key that is not there, `Conflict`, `Refused`, `Unavailable`."""
+
+    def read_key(self, key: str) -> tuple[Secret, str]:
+        """The value, and the version of the Secret that it is of."""
+        ...
+
+    def write_key(self, key: str, value: Secret, version: str) -> None:
+        """Put the value there, if the Secret is still of that version."""
+        ...
+
+
+class SecretConnection:
+    """The key `key` of a Secret. `new` is the chat's own address of the target; for the way back none."""
+
+    def __init__(self, secret: SecretKeys, key: str, new: Secret) -> None:
+        self._secret, self._key, self._new = secret, key, new
+        self._before = f"{key}.before-migration"
+
+    def switch(self) -> None:
+        """See `ChatConnection.switch`. The old address is kept first: killed in between, both are there."""
+        current, version = self._secret.read_key(self._key)
+        if current.reveal() == self._new.reveal():
+            return
+        self._secret.write_key(self._before, current, version)
+        _, version = self._secret.read_key(self._key)
+        self._secret.write_key(self._key, self._new, version)
+
+    def switch_back(self) -> None:
+        """See `ChatConnection.switch_back`."""
+        try:
+            before, _ = self._secret.read_key(self._before)
+        except NotFound:
+            return
+        current, version = self._secret.read_key(self._key)
+        if current.reveal() != before.reveal():
+            self._secret.write_key(self._key, before, version)
