@@ -16,7 +16,38 @@ from shared.kernel.timestamps import (
     format_rfc3339,
     format_second,
     from_unix_seconds,
+    parse_optional_timestamp,
+    parse_timestamp,
 )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-11-28T02:05:09Z",  # Kubernetes and GitHub
+        "2026-11-28T03:05:09+01:00",
+        "2026-11-28T02:05:09.0000000Z",  # Azure's seven digits
+        "2026-11-28 02:05:09+00:00",  # our own records, by `str`
+    ],
+)
+def test_a_timestamp_with_a_zone_is_read_as_that_moment_in_utc(text: str) -> None:
+    parsed = parse_timestamp(text)
+    assert (parsed, parsed.tzinfo) == (datetime(2026, 11, 28, 2, 5, 9, tzinfo=UTC), UTC)
+    assert parse_optional_timestamp(text) == parsed
+
+
+@pytest.mark.parametrize(
+    "value", ["2026-11-28T02:05:09", "2026-11-28", "yesterday", "", None, 1764295509, b"2026-11-28T02:05:09Z"]
+)
+def test_a_time_without_a_zone_or_no_time_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match="timestamp|isoformat"):
+        parse_timestamp(value)
+    assert parse_optional_timestamp(value) is None
+
+
+def test_a_zone_that_leaves_the_calendar_is_no_timestamp() -> None:
+    assert parse_optional_timestamp("0001-01-01T00:00:00+14:00") is None
+    assert parse_optional_timestamp("9999-12-31T23:59:59-12:00") is None
 
 
 @pytest.mark.parametrize(
