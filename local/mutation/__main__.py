@@ -19,7 +19,7 @@ from pathlib import Path
 from local.mutation.operators import Mutant, apply_mutant, list_mutants
 from local.mutation.report import ModuleScore, format_table, read_equivalents, write_score
 from local.mutation.rooms import find_neighbours, find_tests
-from local.mutation.running import compiles, is_killed, preload, run_baseline, select_tests
+from local.mutation.running import TestRun, compiles, is_killed, preload, run_baseline, select_tests
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "bench" / "mutation.json"
@@ -90,7 +90,7 @@ def _committed_at(module: Path) -> int:
 
 
 def mutate_module(module: Path, seed: int, most: int, budget: float) -> ModuleScore | None:
-    """Try a sample of the module's mutants; None if it has no tests of its own, or no mutants."""
+    """Try a sample of the module's mutants; None if it has no mutants, or no tests that pass."""
     source = (ROOT / module).read_text("utf-8")
     known = read_equivalents(EQUIVALENTS).get(str(module), {})
     possible = [one for one in list_mutants(source) if one.key not in known]
@@ -98,10 +98,19 @@ def mutate_module(module: Path, seed: int, most: int, budget: float) -> ModuleSc
     files = find_tests(module, ROOT)
     if not files or not sample:
         return None
-    survivors = _try_mutants(module, source, sample, files, budget)
+    runs = run_baseline(module, source, files)
+    if not runs:
+        # Not a score of nought: no test failed on a mutant, since none passed without one, or in time.
+        print(
+            f"{module}: no test of {', '.join(files)} passes on it as it is, or in time; not tried",
+            flush=True,
+        )
+        return None
+    survivors = _find_survivors(module, source, sample, runs, budget)
     if survivors and (others := find_neighbours(module, ROOT)):
         # A test of the folder may hold what those of the module's name do not.
-        survivors = _try_mutants(module, source, survivors, others, budget)
+        runs = run_baseline(module, source, others)
+        survivors = _find_survivors(module, source, survivors, runs, budget)
     for mutant in survivors:
         print(f"survived: {module}:{mutant.line} {mutant.key}", flush=True)
     killed = len(sample) - len(survivors)
@@ -109,11 +118,10 @@ def mutate_module(module: Path, seed: int, most: int, budget: float) -> ModuleSc
     return ModuleScore(seed, len(possible), len(sample), killed, tuple(one.key for one in survivors))
 
 
-def _try_mutants(
-    module: Path, source: str, mutants: Sequence[Mutant], files: Sequence[str], budget: float
+def _find_survivors(
+    module: Path, source: str, mutants: Sequence[Mutant], runs: Sequence[TestRun], budget: float
 ) -> list[Mutant]:
     """Those that none of the tests notices. One that cannot even be compiled is noticed."""
-    runs = run_baseline(module, source, files)
     able = (mutant for mutant in mutants if compiles(apply_mutant(source, mutant)))
     return [one for one in able if not is_killed(module, source, one, select_tests(one, runs, budget))]
 

@@ -1,7 +1,11 @@
-"""Which tests belong to which module: those of its name, else of its folder; none that start programs."""
+"""Which tests belong to which module: those of its name, else those that import it, else of its folder.
+
+None that start programs.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,8 +15,9 @@ _CONTRACTS = {
     "shared/adapters/github": ("tests/contract/test_forge.py", "tests/contract/test_github.py"),
     "shared/adapters/kubernetes": ("tests/contract/test_cluster.py",),
 }
+_MANY = 10  # files; what more of them import is not what they are about
 # What takes minutes a run, and asks the whole of a job rather than a module.
-_TOO_LONG = ("test_killed.py", "test_weeks.py")
+_TOO_LONG = ("test_killed.py", "test_weeks.py", "test_year.py")
 
 
 def find_tests(module: Path, root: Path) -> list[str]:
@@ -21,13 +26,31 @@ def find_tests(module: Path, root: Path) -> list[str]:
         if module.is_relative_to(folder):
             return list(contract)
     room = _find_room(module, root)
-    return _relative(_own_tests(room, module.stem) or room.rglob("test_*.py"), root) if room else []
+    named = _own_tests(room, module.stem) if room else []
+    chosen = named or _importing_tests(module, root) or (room.rglob("test_*.py") if room else [])
+    return _relative(chosen, root)
 
 
 def find_neighbours(module: Path, root: Path) -> list[str]:
-    """The other test files of the module's folder, for what its own did not notice."""
+    """The other test files of the module's folder, and those that import it, for what its own let pass."""
     room, own = _find_room(module, root), set(find_tests(module, root))
-    return [name for name in _relative(room.glob("test_*.py"), root) if name not in own] if room else []
+    others = {*(room.glob("test_*.py") if room else ()), *_importing_tests(module, root)}
+    return [name for name in _relative(others, root) if name not in own]
+
+
+def _importing_tests(module: Path, root: Path) -> list[Path]:
+    """Test files anywhere that import the module itself; none where everybody does."""
+    package, _, name = ".".join(module.with_suffix("").parts).rpartition(".")
+    imported = re.compile(
+        rf"^\s*(?:from {re.escape(package)}\.{name} import|import {re.escape(package)}\.{name}\b"
+        rf"|from {re.escape(package)} import (?:\w+(?: as \w+)?, )*{name}\b)",
+        re.MULTILINE,
+    )
+    files = sorted(root.joinpath("tests").rglob("test_*.py"))
+    # Those of commands and contracts start programs, which no change of a module is worth.
+    quick = (path for path in files if not {"contract", "cli", "local"}.intersection(path.parts))
+    importing = [path for path in quick if imported.search(path.read_text("utf-8"))]
+    return importing if len(importing) <= _MANY else []
 
 
 def _find_room(module: Path, root: Path) -> Path | None:

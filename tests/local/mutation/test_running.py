@@ -134,9 +134,13 @@ def test_the_tests_of_a_module_are_those_of_the_nearest_folder_of_its_name() -> 
     assert not set(oplog) & set(neighbours)
     reader = find_tests(Path("shared/formats/archive_reader.py"), ROOT)
     assert reader == ["tests/formats/test_archive.py"], "of what it is the reader of"
-    others = find_tests(Path("shared/power/forecast.py"), ROOT)
-    assert "tests/power/test_decide.py" in others, "else those of the folder"
-    assert not [name for name in others if "/e2e/" in name or "test_killed" in name]
+    forecast = find_tests(Path("shared/power/forecast.py"), ROOT)
+    assert forecast == ["tests/power/test_overrides.py"], "else those that import it"
+    everybodys = find_tests(Path("shared/kernel/errors.py"), ROOT)
+    assert "tests/kernel/test_logs.py" in everybodys, "else those of the folder"
+    others = find_neighbours(Path("shared/power/forecast.py"), ROOT)
+    assert "tests/power/test_decide.py" in others
+    assert not [name for name in others if "/e2e/" in name or "test_killed" in name or "/cli/" in name]
     assert "tests/contract/test_blobs.py" in find_tests(Path("shared/adapters/blobs/lease.py"), ROOT)
     assert find_tests(Path("shared/nowhere/decide.py"), ROOT) == []
 
