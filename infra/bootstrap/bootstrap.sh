@@ -261,14 +261,25 @@ apply_cluster() {
 # What Groundcrew gets: the service account of rbac.yaml and a token of it, nobody's admin rights.
 write_kubeconfig() {
     STEP="writing Groundcrew's kubeconfig"
-    local path=$ETC/groundcrew.kubeconfig token ca
+    local path=$ETC/groundcrew.kubeconfig name token ca
     kubectl -n "$NAMESPACE" get serviceaccount groundcrew >/dev/null 2>&1 || {
         say "no kubeconfig yet: cluster/rbac.yaml makes the service account groundcrew"
         return 0
     }
-    # A token lives a year; after ten months it is made anew.
-    if [[ -s $path && -z $(find "$path" -mtime +300) ]]; then return 0; fi
-    token="$(kubectl -n "$NAMESPACE" create token groundcrew --duration=8760h)"
+    # Ninety days, and bound to a Secret, with which it ends: so Groundcrew's rotation can revoke it, which it does
+    # as its first act (docs/runbooks/rotate-secrets.md). Where nothing rotates it, it is made anew after sixty days.
+    if [[ -s $path && -z $(find "$path" -mtime +60) ]]; then return 0; fi
+    # One a day: a run that was killed behind it goes on with the same.
+    name="groundcrew-token-$(date -u +%Y%m%d)"
+    kubectl -n "$NAMESPACE" get secret "$name" >/dev/null 2>&1 ||
+        kubectl -n "$NAMESPACE" create -f - >/dev/null <<<"apiVersion: v1
+kind: Secret
+type: Opaque
+metadata:
+  name: $name
+  annotations: {kubernetes.io/service-account.name: groundcrew}"
+    token="$(kubectl -n "$NAMESPACE" create token groundcrew --duration=2160h \
+        --bound-object-kind=Secret --bound-object-name="$name")"
     ca="$(base64 -w0 "$ROOT/var/snap/microk8s/current/certs/ca.crt")"
     put_quietly /etc/groundcrew/groundcrew.kubeconfig 0600 <<<"apiVersion: v1
 kind: Config

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _VERSION = "7.4"
 _TIMEOUT = (10, 30)  # seconds to connect, and between two pieces
 _MOST_PAGES = 40
+# A function is paid for while it waits, and the next tick goes on with what is left.
+_TRIES, _MOST_WAIT_SECONDS = 3, 10.0
 Json = Mapping[str, Any]
 
 
@@ -113,14 +115,25 @@ def call_vault(
     """One request. Raises Unavailable (throttling too, which a later try mends), Refused, NotFound."""
     import requests
 
-    try:
-        answer = requests.request(
-            method, url, headers=_headers(credential, address), json=body, timeout=_TIMEOUT,
-            allow_redirects=False,
-        )  # fmt: skip
-        content = answer.json()
-    except (requests.RequestException, ValueError) as error:
-        raise Unavailable("the vault does not answer", value=type(error).__name__) from error
+    for attempt in range(_TRIES):
+        try:
+            answer = requests.request(
+                method, url, headers=_headers(credential, address), json=body, timeout=_TIMEOUT,
+                allow_redirects=False,
+            )  # fmt: skip
+            content = answer.json()
+        except (requests.RequestException, ValueError) as error:
+            raise Unavailable("the vault does not answer", value=type(error).__name__) from error
+        wait = parse_throttle(answer.status_code, answer.headers)
+        # A throttled request was not taken up, so that a write is made once however often it is sent.
+        if wait is None or wait > _MOST_WAIT_SECONDS or attempt == _TRIES - 1:
+            break
+        time.sleep(wait)
+    if answer.status_code == 429:
+        hint = (
+            "It is asked again by the next run; vaults take 4000 requests in 10 seconds, all apps together."
+        )
+        raise Unavailable("the vault is throttled", value=f"HTTP 429, wait {_describe(wait)}", hint=hint)
     if answer.status_code in (401, 403):
         hint = f"Give the app's identity the role {role}, and see the vault's firewall"
         raise Refused("the vault does not allow it", value=f"HTTP {answer.status_code}", hint=hint)
@@ -129,6 +142,19 @@ def call_vault(
     if answer.status_code != 200 or not isinstance(content, dict):
         raise Unavailable("the vault does not answer", value=f"HTTP {answer.status_code}")
     return content
+
+
+def parse_throttle(status: int, headers: Mapping[str, str]) -> float | None:
+    """Seconds until a throttled vault may be asked again; None where it does not say, or is not throttled.
+
+    https://learn.microsoft.com/azure/key-vault/general/overview-throttling
+    """
+    text = headers.get("Retry-After", "")
+    return float(text) if status == 429 and text.isdigit() and text.isascii() else None
+
+
+def _describe(wait: float | None) -> str:
+    return f"{wait:.0f} s" if wait is not None else "as long as it likes"
 
 
 def _headers(credential: TokenCredential, address: str) -> dict[str, str]:

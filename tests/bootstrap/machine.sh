@@ -63,7 +63,11 @@ case "$name $*" in
 "microk8s kubectl diff -f "*) have "applied_$(basename "${@: -1}")" ;;
 "microk8s kubectl apply "*) change "applied_$(basename "${@: -1}")" kubectl apply "$(basename "${@: -1}")" ;;
 *"get serviceaccount groundcrew") have applied_rbac.yaml ;;
-*"create token groundcrew"*) echo "token-$RANDOM" && change token kubectl create token ;;
+*"get secret groundcrew-token-"*) have bound ;;
+*" create -f -") grep -q 'service-account.name: groundcrew' && change bound kubectl create secret ;;
+*"create token groundcrew --duration=2160h --bound-object-kind=Secret --bound-object-name=groundcrew-token-"*)
+    have bound && echo "token-$RANDOM" && change token kubectl create token
+    ;;
 *"get secret "*) have secrets ;;
 "microk8s helm status "*) have deployed ;;
 "microk8s helm dependency"*) : ;;

@@ -163,10 +163,18 @@ def test_the_kubeconfig_is_nobody_elses_and_speaks_to_the_machines_own_address(m
     assert config["contexts"][0]["context"]["user"] == "groundcrew"
 
 
-def test_a_kubeconfig_of_eleven_months_is_made_anew(machine: Machine) -> None:
+def test_its_token_is_bound_to_a_secret_that_a_rotation_can_delete_and_is_young(machine: Machine) -> None:
+    machine.run()
+    changes = machine.changes()
+    assert changes.index("kubectl create secret") < changes.index("kubectl create token")
+    machine.run()
+    assert machine.changes().count("kubectl create token") == 1
+
+
+def test_a_kubeconfig_of_two_months_is_made_anew(machine: Machine) -> None:
     machine.run()
     path = machine.root / "etc/groundcrew/groundcrew.kubeconfig"
-    old = (datetime.now(tz=ZoneInfo("UTC")) - timedelta(days=330)).timestamp()
+    old = (datetime.now(tz=ZoneInfo("UTC")) - timedelta(days=62)).timestamp()
     os.utime(path, (old, old))
     path.write_text(path.read_text().replace("token-", "token-9"))
     os.utime(path, (old, old))

@@ -38,6 +38,7 @@ class Vault:
         self.status, self.text, self.elsewhere = 200, "", ""
         self.tokens: list[str] = []
         self.versions: list[dict[str, Any]] = []  # of one secret, the newest last
+        self.throttled, self.retry_after, self.asked = 0, "0", 0  # how many times more, and what it says
 
     def application(self) -> web.Application:
         application = web.Application()
@@ -48,6 +49,11 @@ class Vault:
 
     async def secret(self, request: web.Request) -> web.Response:
         """https://learn.microsoft.com/rest/api/keyvault/secrets/set-secret/set-secret"""
+        self.asked += 1
+        if self.throttled:
+            self.throttled -= 1
+            headers = {"Retry-After": self.retry_after} if self.retry_after else {}
+            return web.json_response({"error": {"code": "Throttled"}}, status=429, headers=headers)
         if self.status != 200 or not (self.versions or request.method == "PUT"):
             return web.json_response({"error": {}}, status=self.status if self.status != 200 else 404)
         if request.method == "PUT":
@@ -214,6 +220,29 @@ def test_a_throttled_vault_may_be_asked_again_and_a_missing_secret_is_said(
     with pytest.raises(Unavailable) as told:
         secrets.write(HOME, Secret("x"), "v0")
     assert not told.value.permanent
+
+
+def test_a_vault_that_says_when_it_may_be_asked_again_is_asked_then_and_written_once(
+    vault: Vault, secrets: KeyVaultSecrets
+) -> None:
+    put(vault, "first")
+    vault.throttled = 2
+    before = secrets.read(HOME)
+    assert (before.value.reveal(), vault.asked) == ("first", 3)
+    vault.throttled = 1
+    secrets.write(HOME, Secret("second"), before.version)
+    assert [one["value"] for one in vault.versions] == ["first", "second"]
+
+
+@pytest.mark.parametrize(("retry_after", "asked"), [("0", 3), ("3600", 1), ("", 1), ("soon", 1), ("11", 1)])
+def test_a_vault_that_stays_throttled_is_left_to_a_later_run(
+    vault: Vault, secrets: KeyVaultSecrets, retry_after: str, asked: int
+) -> None:
+    vault.throttled, vault.retry_after = 99, retry_after
+    with pytest.raises(Unavailable, match="the vault is throttled: HTTP 429") as raised:
+        secrets.read(HOME)
+    assert not raised.value.permanent
+    assert vault.asked == asked
 
 
 def test_a_secret_with_an_end_gets_a_successor_that_lives_as_long_and_one_without_gets_none(

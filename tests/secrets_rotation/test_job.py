@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from local.fakes.faults import Fault, FaultPlan
 from local.fakes.secrets import Way
 from shared.formats.agekeys import generate_identity
 from shared.kernel.errors import Corrupt, Locked, NotFound, Refused, Unavailable, UsageError
@@ -14,6 +15,7 @@ from shared.notifications.ports import Severity
 from shared.records.holds import Holds
 from shared.secrets_rotation import job
 from shared.secrets_rotation.deps import RotationDeps
+from shared.secrets_rotation.inventory import load_inventory
 from shared.secrets_rotation.model import NotYet, RotationStep, SecretState, parse_reader
 from tests.support.rotation_world import CHAT, FIRST, NAME, NOW, SECOND, WORKER, World, entry
 
@@ -38,6 +40,43 @@ def test_the_audit_trail_reads_as_a_story_and_verifies() -> None:
     steps = ["begun: b replaces a", "issued", "stored", "reloaded", "activated", "proven", "revoking"]
     assert told == [("anna", "secrets.rotate", step) for step in [*steps, "revoked", "trimmed", "done"]]
     assert {one.subject for one in world.audit()} == {f"{NAME}/20260301T120000Z"}
+
+
+THROTTLED = Unavailable("the vault is throttled", value="HTTP 429, wait 3600 s")
+
+
+def test_a_vault_throttled_for_long_stops_a_rotation_that_is_told_and_goes_on_where_it_was() -> None:
+    vault = "key-vault:kv-chat/mongo-uri"
+    world = World(entries=(entry(homes=(vault,), readers=()),))
+    world.homes.put(vault, world.authority.first.reveal(), changed=NOW - 100 * DAY)
+    plan = FaultPlan(Fault(THROTTLED, operation="homes.write", times=99))
+    for _ in range(3):
+        assert "failed: the vault is throttled" in job.run_tick(world.deps(plan))
+        world.clock.advance(HOUR)
+    (told, *_) = [one for one in world.people.told if "does not go on" in one.title]
+    assert "HTTP 429" in told.text
+    assert told.severity is Severity.WARNING
+    journal = world.deps().records().load(NAME)
+    assert journal is not None
+    assert journal.step is RotationStep.ISSUED
+    # Both are valid meanwhile, and the new one is the one that goes on: no third was made.
+    assert world.authority.accepts(world.homes.value(vault))
+    assert job.run_tick(world.deps()).startswith(f"{NAME}: done")
+    assert world.homes.value(vault) == "b:password-1"
+    assert [one.outcome for one in world.audit()].count("begun: b replaces a") == 1
+
+
+def test_a_throttled_vault_makes_an_age_unknown_and_never_good() -> None:
+    world = World()
+    world.homes.failure = THROTTLED
+    (status,) = job.list_secrets(world.deps())
+    assert status.state is SecretState.UNKNOWN
+    assert "cannot be seen (the vault is throttled)" in " ".join(status.reasons)
+    assert job.run_tick(world.deps()) == "nothing to rotate"
+    inventory = load_inventory(world.state)
+    assert inventory is not None
+    assert [one.state for one in inventory.entries] == ["unknown"]
+    assert any("of unknown age" in one.title for one in world.people.told)
 
 
 def test_the_new_secret_is_journalled_before_it_is_set_anywhere_and_never_in_plain_text() -> None:
