@@ -91,8 +91,9 @@ mutate: setup ## Try the tests with changed code, a sample of mutants a module, 
 
 # Builds with Go, which nothing else needs; SLOW=1 adds kube-apiserver, OpenTofu and the like.
 real: setup ## Build real programs into .local/real, and run what only they can prove
-	@$(BIN)/python -m local.real $(if $(SLOW),--slow)
+	@$(BIN)/python -m local.real $(if $(SLOW),--slow,--cached) $(if $(MINUTES),--minutes $(MINUTES))
 	@$(BIN)/python -m pytest -q -rs tests/real
+	@$(BIN)/python -m local.real.suites $(if $(SLOW),--full) $(if $(MINUTES),--minutes $(MINUTES))
 
 package: setup ## Build what is deployed: dist/groundcrew.zip (needs Python 3.13; Helm from `make helm`)
 	@$(BIN)/python -m local.package

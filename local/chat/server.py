@@ -18,6 +18,7 @@ from urllib.parse import parse_qs
 from aiohttp import web
 
 from local.chat.conversations import Conversations
+from local.exchanges import ApiExchange, record_exchanges
 from local.server import Served
 
 RATE_CALLS, RATE_SECONDS = 10, 60  # API_Enable_Rate_Limiter_Limit_Calls_Default and _Time_Default
@@ -42,6 +43,7 @@ class ChatServer:
     def __init__(self, *, port: int = 0) -> None:
         self.hooks: dict[str, Hook] = {}
         self.conversations = Conversations()
+        self.exchanges: list[ApiExchange] = []
         self.rate_limited = False
         self.down = False
         self._served = Served(self.application, port=port)
@@ -85,7 +87,7 @@ class ChatServer:
 
     def application(self) -> web.Application:
         """The chat as an aiohttp application."""
-        app = web.Application(client_max_size=1 << 20)
+        app = web.Application(client_max_size=1 << 20, middlewares=[record_exchanges(self.exchanges)])
         app.router.add_post("/hooks/{id}/{token}", self._post)
         app.router.add_post("/hooks/{id}/{user}/{token}", self._post)
         app.router.add_get("/api/info", self._info)

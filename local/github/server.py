@@ -10,10 +10,10 @@ from typing import Any
 
 from aiohttp import web
 
+from local.exchanges import ApiExchange, record_exchanges
 from local.github import code, collaboration, releases, render, webhooks
 from local.github.auth import APP_SLUG, OWNER, Accounts
 from local.github.call import Failure, GithubCall, Handler
-from local.github.exchanges import GithubExchange, record_exchanges
 from local.github.faults import GithubFaults
 from local.github.model import Repository
 from local.server import Served
@@ -32,7 +32,7 @@ class GitHubServer:
         self.accounts, self.faults = Accounts(), GithubFaults()
         self.repositories: dict[str, Repository] = {}
         self.log: list[str] = []
-        self.exchanges: list[GithubExchange] = []
+        self.exchanges: list[ApiExchange] = []
         self.lock = threading.RLock()
         self.archives: dict[str, bytes] = {}
         self._served = Served(self.application, port=port)

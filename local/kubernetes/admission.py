@@ -1,4 +1,4 @@
-"""What admission refuses of pods: a level of pod security, a quota, a priority that is not there.
+"""What admission refuses of pods: a level of pod security, a quota, a priority or an account that is missing.
 
 https://kubernetes.io/docs/concepts/security/pod-security-admission/
 https://kubernetes.io/docs/concepts/policy/resource-quotas/
@@ -30,6 +30,7 @@ def admit_pod(store: Store, pod: Object) -> None:
     known = (*_BUILT_IN_CLASSES, *(each["metadata"]["name"] for each in store.items(_CLASSES)))
     if wanted and wanted not in known:
         raise forbidden_error("pods", "", name, f"no PriorityClass with name {wanted} was found")
+    _check_account(store, pod)
     labels = (store.get(("", "namespaces"), "", namespace) or {})["metadata"].get("labels") or {}
     if labels.get(_LEVEL) == "restricted":
         version = labels.get(f"{_LEVEL}-version", "latest")
@@ -38,6 +39,16 @@ def admit_pod(store: Store, pod: Object) -> None:
             raise forbidden_error("pods", "", name, why)
     for quota in store.items(("", "resourcequotas"), namespace):
         _check_quota(store, quota, pod)
+
+
+def _check_account(store: Store, pod: Object) -> None:
+    """A pod runs as a service account that is there. The default one comes with its namespace."""
+    spec, meta = pod["spec"], pod["metadata"]
+    account = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
+    if account != "default" and store.get(("", "serviceaccounts"), meta["namespace"], account) is None:
+        why = f"error looking up service account {meta['namespace']}/{account}"
+        found = f'{why}: serviceaccount "{account}" not found'
+        raise forbidden_error("pods", "", meta.get("name", ""), found)
 
 
 def _restricted_violations(spec: Object) -> Iterator[str]:

@@ -56,12 +56,12 @@ def record_owners(item: Object, owners: Owners, before: Object | None, now: str)
             before["metadata"].get("managedFields") or (), known.items(), strict=True
         ):
             if owners.get(manager) == owned:
-                times[manager] = entry["time"]
+                times[manager] = entry.get("time", "")
     entries = [
         _manager_entry(manager, owned, times.get(manager, now)) for manager, owned in owners.items() if owned
     ]
     item["metadata"]["managedFields"] = sorted(
-        entries, key=lambda entry: (entry["operation"], entry["time"], entry["manager"])
+        entries, key=lambda entry: (entry["operation"], entry.get("time", ""), entry["manager"])
     )
 
 
@@ -70,7 +70,8 @@ def _manager_entry(manager: Manager, owned: f.Fields, time: str) -> Object:
         "manager": manager.name,
         "operation": manager.operation,
         "apiVersion": manager.api_version,
-        "time": time,
+        # Who scales by the subresource is written down without a time: a real API server does so.
+        **({} if manager.subresource == "scale" else {"time": time}),
         "fieldsType": "FieldsV1",
         "fieldsV1": f.to_v1(owned),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from collections.abc import Hashable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -38,6 +39,11 @@ class EmbeddedCluster:
         self.admin_token = secrets.token_urlsafe(24)
         self.tokens: dict[str, User] = {self.admin_token: ADMIN}
         self.bound: dict[str, tuple[str, str, datetime | None]] = {}  # namespace, Secret, end
+        # A token that was just accepted is accepted for so long even if its Secret is gone meanwhile:
+        # https://github.com/kubernetes/kubernetes/blob/master/pkg/kubeapiserver/authenticator/config.go
+        # has a cache of successes. In simulated seconds.
+        self.token_cache_seconds = 10.0
+        self._accepted: dict[str, float] = {}
         self.longest_token_seconds = 365 * 86400  # what --service-account-max-token-expiration allows
 
     def seed(self) -> None:
@@ -106,8 +112,13 @@ class EmbeddedCluster:
         namespace, secret, ends = self.bound.get(token, ("", "", None))
         if ends is not None and self.registry.now() >= ends:
             return None
+        now = time.monotonic()
         if secret and self.store.get(("", "secrets"), namespace, secret) is None:
-            return None
+            until = self._accepted.get(token, 0.0)
+            return self.tokens.get(token) if now < until else None
+        self._accepted.setdefault(token, 0.0)
+        if now >= self._accepted[token]:
+            self._accepted[token] = now + self.token_cache_seconds * self.behaviour.second
         return self.tokens.get(token)
 
     def save(self, path: Path) -> None:

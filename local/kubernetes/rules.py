@@ -153,6 +153,26 @@ def _check_service(item: Object) -> Iterator[Cause]:
                 yield f"spec.ports[{number}].name", "FieldValueRequired", "Required value"
 
 
+def _check_ingress(item: Object) -> Iterator[Cause]:
+    """Hosts are names in lower case, or a wildcard for one label; something must be served.
+
+    https://kubernetes.io/docs/reference/kubernetes-api/service-resources/ingress-v1/#IngressSpec
+    """
+    spec = item.get("spec") or {}
+    if not spec.get("rules") and not spec.get("defaultBackend"):
+        message = "Invalid value: []: either `defaultBackend` or `rules` must be specified"
+        yield "spec", "FieldValueInvalid", message
+    hosts = [(f"spec.rules[{at}].host", rule.get("host")) for at, rule in enumerate(spec.get("rules") or ())]
+    hosts += [
+        (f"spec.tls[{at}].hosts[{number}]", host)
+        for at, tls in enumerate(spec.get("tls") or ())
+        for number, host in enumerate(tls.get("hosts") or ())
+    ]
+    for field, host in hosts:
+        if host and not _SUBDOMAIN.fullmatch(host.removeprefix("*.")):
+            yield field, "FieldValueInvalid", f'Invalid value: "{host}": {_SUBDOMAIN_TEXT}'
+
+
 _CHECKS: Mapping[str, Callable[[Object], Iterator[Cause]]] = {
     "deployments": _check_deployment,
     "secrets": _check_data,
@@ -163,6 +183,7 @@ _CHECKS: Mapping[str, Callable[[Object], Iterator[Cause]]] = {
     "jobs": _check_job,
     "pods": lambda item: _check_pod(item.get("spec") or {}, "spec"),
     "services": _check_service,
+    "ingresses": _check_ingress,
 }
 
 _STATEFUL_MUTABLE = (

@@ -81,6 +81,11 @@ class KubernetesServer:
         return f"{'https' if self._authority else 'http'}://127.0.0.1:{self._port}"
 
     @property
+    def version(self) -> str:
+        """Of Kubernetes, in three numbers."""
+        return f"{self.cluster.version}.0"
+
+    @property
     def store(self) -> Store:
         """The objects with their revisions, below all checks; `add` goes through the checks."""
         return self.cluster.store

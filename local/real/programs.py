@@ -22,6 +22,7 @@ class Program:
     flags: str = ""
     tidy: str = ""
     slow: bool = False
+    cost: str = ""
 
 
 PROGRAMS = tuple(Program(**entry) for entry in tomllib.loads(_FILE.read_text(encoding="utf-8"))["program"])

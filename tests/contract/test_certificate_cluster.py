@@ -20,6 +20,7 @@ from shared.certificates.ports import CertificateCluster
 from shared.kernel.errors import Conflict, NotFound, Refused, Unavailable
 from shared.kernel.secret import Secret
 from tests.support.certificates import issue
+from tests.support.clusters import open_cluster
 
 NAMESPACE = "rocketchat"
 RIGHTS = ROOT / "infra" / "chart" / "rbac-certificates.yaml"
@@ -43,7 +44,7 @@ class Stage:
 @pytest.fixture
 def server() -> Iterator[KubernetesServer]:
     """A cluster in which nothing happens by itself, with the rights that are documented."""
-    with KubernetesServer() as started:
+    with open_cluster() as started:
         started.behaviour.paused = True
         started.add({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
         started.add(*yaml.safe_load_all(RIGHTS.read_text()))
@@ -146,7 +147,7 @@ def test_tokens_that_never_end_are_seen_with_their_age_and_ca_and_never_with_the
 
 def test_the_hosts_of_ingresses_come_with_their_secret_and_nothing_that_is_no_name(stage: Stage) -> None:
     entries = [
-        {"hosts": ["chat.example.org", "*.example.org", "Push.example.org"], "secretName": "chat-tls"},
+        {"hosts": ["chat.example.org", "*.example.org", "push.example.org"], "secretName": "chat-tls"},
         {"hosts": ["plain.example.org"]},
     ]
     stage.put(made("Ingress", "chat", "networking.k8s.io/v1", spec={"tls": entries, "defaultBackend": {
@@ -290,7 +291,7 @@ def test_where_nothing_is_installed_there_is_nothing(stage: Stage) -> None:
 @pytest.fixture
 def bare(tmp_path: Path) -> Iterator[tuple[KubernetesServer, CertificateCluster, CertificateCluster]]:
     """A cluster of its own, seen by an administrator and by somebody without rights."""
-    with KubernetesServer() as started:
+    with open_cluster() as started:
         started.behaviour.paused = True
         admin = Secret(started.kubeconfig(tmp_path / "admin").read_text())
         other = Secret(started.kubeconfig(tmp_path / "other", token=started.token_for("other")).read_text())

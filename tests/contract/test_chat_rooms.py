@@ -17,6 +17,7 @@ from shared.adapters import chat_rooms, slack_hooks
 from shared.chatops.ports import ChatRooms
 from shared.kernel.errors import Corrupt, NotFound, Refused, Unavailable, UsageError
 from shared.kernel.secret import Secret
+from tests.support.published_api import describe_faults, rocketchat_api
 
 
 @dataclass
@@ -57,6 +58,7 @@ def under_test(request: pytest.FixtureRequest) -> Iterator[RoomsUnderTest]:
         talk.add_user("uAna", "GENERAL")
         token = talk.add_user("uCrew", "GENERAL")
         yield RoomsUnderTest(chat_rooms.connect(server.url, "uCrew", Secret(token)), talk, None)
+        assert describe_faults(rocketchat_api(), server) == []
 
 
 def test_a_message_is_read_as_it_was_written(under_test: RoomsUnderTest) -> None:
@@ -92,6 +94,7 @@ def server() -> Iterator[ChatServer]:
     with ChatServer() as running:
         running.conversations.add_user("uAna", "GENERAL")
         yield running
+        assert describe_faults(rocketchat_api(), running) == []
 
 
 def test_edits_and_messages_of_integrations_are_seen_as_such(server: ChatServer) -> None:

@@ -11,6 +11,7 @@ from local.rocketchat.rest import ChatUser, RestServer
 from shared.adapters.chat_admin import AccessTokens, ChatApi, connect_chat
 from shared.kernel.errors import NotFound, Refused, Unavailable, UsageError
 from shared.kernel.secret import Secret
+from tests.support.published_api import describe_faults, rocketchat_api
 
 PASSWORD = "a bot's password"
 ROTATION = "20260301T120000Z"
@@ -37,6 +38,7 @@ def stage() -> Iterator[Stage]:
         user = server.state.add_user(ChatUser("bot1", "groundcrew", ["bot", "user"], PASSWORD))
         first = server.state.add_token(user, "first", bypass=False)
         yield Stage(server, user, Secret(first), AccessTokens(connect(server)))
+        assert describe_faults(rocketchat_api(), server) == []
 
 
 def rotate(stage: Stage, current: Secret) -> Secret:

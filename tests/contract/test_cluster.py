@@ -29,6 +29,7 @@ from shared.kubernetes.access import AccessRight, ServedResource
 from shared.kubernetes.api import failure
 from shared.kubernetes.ports import Cluster
 from shared.kubernetes.workloads import Node
+from tests.support.clusters import open_cluster
 
 NAMESPACE = "rocketchat"
 MEASURED_BY = "{}/{}:9090".format(*PROMETHEUS)
@@ -71,7 +72,7 @@ def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
         fake.add(the_node("1.31"))
         yield Stage(fake, fake.add)
         return
-    with KubernetesServer() as server:
+    with open_cluster() as server:
         server.behaviour.paused = True
         server.add({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
         kubeconfig = Secret(server.kubeconfig(tmp_path / "kubeconfig").read_text())
@@ -106,7 +107,7 @@ def container(state: dict[str, Any], *, restarts: int = 0, **rest: Any) -> dict[
 
 
 def test_the_version_is_three_numbers(stage):
-    assert stage.cluster.get_version() == "1.31.0"
+    assert stage.cluster.get_version() == (stage.server.version if stage.server else "1.31.0")
 
 
 def test_a_deployment_that_is_there_as_wanted_is_settled(stage):
@@ -289,7 +290,7 @@ def test_a_node_tells_the_images_that_it_has_and_what_they_take(stage):
 
 @pytest.fixture
 def real(tmp_path: Path) -> Iterator[tuple[KubernetesServer, Path]]:
-    with KubernetesServer() as server:
+    with open_cluster() as server:
         server.add({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
         yield server, server.kubeconfig(tmp_path / "kubeconfig")
 
@@ -565,7 +566,7 @@ def test_a_kind_that_is_not_served_is_none(stage) -> None:
 
 
 def test_what_one_may_do_is_asked_of_the_api(tmp_path) -> None:
-    with KubernetesServer() as server:
+    with open_cluster() as server:
         rule = {"apiGroups": ["policy"], "resources": ["poddisruptionbudgets"], "verbs": ["get"]}
         subject = {"kind": "ServiceAccount", "name": "somebody", "namespace": NAMESPACE}
         rbac = "rbac.authorization.k8s.io"

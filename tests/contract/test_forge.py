@@ -21,7 +21,7 @@ from shared.deploy.ports.forge import MAX_BRANCH_COMMITS, Forge
 from shared.formats.tarball import read_files
 from shared.kernel.errors import NotFound, Refused, UsageError
 from shared.kernel.secret import Secret
-from tests.support.github_published import describe_faults
+from tests.support.published_api import describe_faults, github_api
 
 GONE = "0123456789abcdef0123456789abcdef01234567"
 CHART = {"chart/Chart.yaml": b"name: chat\n", "README.md": b"# chat\n"}
@@ -56,7 +56,7 @@ def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
         repository.commit(CHART)
         token = fixed_token(Secret(server.token))
         yield Stage(connect("acme/chat", token, SystemClock(), url=server.url), repository)
-        assert describe_faults(server) == []
+        assert describe_faults(github_api(), server) == []
 
 
 @pytest.mark.parametrize("method", ["merge", "squash"])

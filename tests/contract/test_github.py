@@ -24,7 +24,7 @@ from shared.deploy.model import RequiredCheck
 from shared.deploy.ports.forge import RateLimited
 from shared.kernel.errors import Conflict, GroundcrewError, NotFound, Refused, Unavailable, UsageError
 from shared.kernel.secret import Secret
-from tests.support.github_published import describe_faults
+from tests.support.published_api import describe_faults, github_api
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 TOKEN = "ghp_" + "t0k3n" * 7
@@ -35,7 +35,7 @@ def github() -> Iterator[GitHubServer]:
     with GitHubServer() as server:
         server.repository("acme/chat").commit({"chart/Chart.yaml": b"name: chat\n"})
         yield server
-        assert describe_faults(server) == []
+        assert describe_faults(github_api(), server) == []
 
 
 def with_token(server: GitHubServer):

@@ -23,6 +23,8 @@ from shared.adapters.mongodb.posture import MongoPosture
 from shared.hardening.model import AccessToken, NetworkRule, SettingChange
 from shared.kernel.errors import NotFound, Refused, Unavailable
 from shared.kernel.secret import Secret
+from tests.support.clusters import open_cluster
+from tests.support.published_api import describe_faults, rocketchat_api
 
 PASSWORD = "an administrator's"
 AT = datetime(2026, 2, 1, 8, tzinfo=UTC)
@@ -94,7 +96,7 @@ def test_people_tokens_and_webhooks_are_read_without_any_hash(uri: str) -> None:
 
 @pytest.fixture
 def cluster() -> Iterator[KubernetesServer]:
-    with KubernetesServer() as started:
+    with open_cluster() as started:
         started.behaviour.paused = True
         label = {"pod-security.kubernetes.io/enforce": "restricted"}
         meta = {"name": "rocketchat", "labels": label}
@@ -190,6 +192,7 @@ def chat() -> Iterator[RestServer]:
     with RestServer() as server:
         server.state.add_user(ChatUser("adm", "anna", ["admin"], PASSWORD))
         yield server
+        assert describe_faults(rocketchat_api(), server) == []
 
 
 def writer(chat: RestServer, password: str = PASSWORD) -> ChatSettings:

@@ -22,6 +22,7 @@ from shared.kernel.errors import Conflict, Corrupt, NotFound, Refused
 from shared.kernel.secret import Secret
 from shared.secrets_rotation.model import parse_home, parse_reader
 from shared.secrets_rotation.ports import SecretHomes
+from tests.support.clusters import open_cluster
 
 NAMESPACE = "rocketchat"
 HOME = parse_home("kubernetes:rocketchat/mongodb/mongo-uri")
@@ -38,7 +39,7 @@ def wait_for(done: Callable[[], object]) -> None:
 
 @pytest.fixture
 def server() -> Iterator[KubernetesServer]:
-    with KubernetesServer() as started:
+    with open_cluster() as started:
         for name in (NAMESPACE, "monitoring"):
             started.add({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
         started.add(*yaml.safe_load_all((ROOT / "infra" / "chart" / "rbac.yaml").read_text()))

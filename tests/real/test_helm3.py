@@ -17,13 +17,13 @@ import pytest
 
 from local.chart import rocketchat
 from local.helm import ensure_helm
-from local.kubernetes import KubernetesServer
 from shared.adapters import helm
 from shared.adapters.helm.process import write_private_file
 from shared.deploy.diff.manifests import diff_manifests
 from shared.deploy.ports.releases import ChartPackage
 from shared.kernel.errors import GroundcrewError, UsageError
 from shared.kernel.secret import Secret
+from tests.support.clusters import open_cluster
 
 NAMESPACE = RELEASE = "rocketchat"
 PATIENCE = timedelta(seconds=90)
@@ -74,7 +74,7 @@ def take_over(program: Callable[[str], Path], tmp_path: Path) -> Iterator[TakeOv
         binary = str(ensure_helm())
     except GroundcrewError as error:
         pytest.skip(str(error))
-    with KubernetesServer() as server:
+    with open_cluster() as server:
         server.add({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
         meta = {"name": "chat-mongodb", "namespace": NAMESPACE}
         server.add({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": {"mongo-uri": "eA=="}})

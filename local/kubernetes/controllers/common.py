@@ -65,7 +65,8 @@ class Context:
         return [item for item in items if controller_of(item) == uid]
 
     def create(self, item: Object, manager: str = MANAGER) -> Object | None:
-        """Create the object; None if there is one of that name, or no namespace to have it in."""
+        """Create the object; None if there is one of that name, or it is refused, as `refusal` says."""
+        self.refusal = ""
         resource = self.cluster.resource(item["kind"], item["apiVersion"])
         try:
             return self.registry.create(

@@ -201,6 +201,16 @@ def _set_conditions(context: Context, item: Object, status: Object, template_has
     else:
         verdict = ("True", "ReplicaSetUpdated", f'ReplicaSet "{name}" is progressing.')
     with_condition(status, "Progressing", verdict[0], now, verdict[1], verdict[2], lastUpdateTime=now)
+    _copy_replica_failure(context, item, status, name)
+
+
+def _copy_replica_failure(context: Context, item: Object, status: Object, replica_set: str) -> None:
+    """Why pods cannot be created is said by the Deployment, too, for as long as it is so."""
+    found = context.store.get(("apps", "replicasets"), item["metadata"]["namespace"], replica_set)
+    failure = find_condition((found or {}).get("status") or {}, "ReplicaFailure")
+    status["conditions"] = [one for one in status["conditions"] if one["type"] != "ReplicaFailure"]
+    if failure:
+        status["conditions"].append(dict(failure))
 
 
 def _is_overdue(context: Context, item: Object, template_hash: str, progress: tuple[int, int, int]) -> bool:

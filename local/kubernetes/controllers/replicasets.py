@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import secrets
 
-from local.kubernetes.controllers.common import Context, is_ready, live_pods, pod_of, short_digest
+from local.kubernetes.controllers.common import (
+    Context,
+    find_condition,
+    is_ready,
+    live_pods,
+    pod_of,
+    short_digest,
+    with_condition,
+)
 from local.kubernetes.errors import Object
 
 
@@ -21,10 +29,13 @@ def run_replica_sets(context: Context) -> None:
 def _replica_set(context: Context, item: Object) -> None:
     desired = item["spec"].get("replicas", 1)
     pods = live_pods(context.owned("Pod", item))
+    refusal = ""
     for _ in range(desired - len(pods)):
         name = f"{item['metadata']['name']}-{short_digest(secrets.token_hex(8), 5)}"
         if context.create(pod_of(item, name, {})):
             context.event(item, "SuccessfulCreate", f"Created pod: {name}", source="replicaset-controller")
+        elif refusal := context.refusal:
+            break
     # Those that are not ready go first, then the youngest.
     surplus = sorted(pods, key=lambda pod: (is_ready(pod), pod["metadata"]["creationTimestamp"]))
     for pod in surplus[: max(0, len(pods) - desired)]:
@@ -36,6 +47,12 @@ def _replica_set(context: Context, item: Object) -> None:
         status["fullyLabeledReplicas"] = len(remaining)
     if ready:
         status |= {"readyReplicas": ready, "availableReplicas": ready}
+    if refusal:
+        with_condition(status, "ReplicaFailure", "True", context.now, "FailedCreate", refusal)
+        known = find_condition(item.get("status") or {}, "ReplicaFailure")
+        if known is None or known["message"] != refusal:
+            said = f"Error creating: {refusal}"
+            context.event(item, "FailedCreate", said, kind="Warning", source="replicaset-controller")
     context.set_status(item, status)
 
 

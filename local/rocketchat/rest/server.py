@@ -16,6 +16,7 @@ from typing import Any
 
 from aiohttp import web
 
+from local.exchanges import ApiExchange, record_exchanges
 from local.rocketchat.rest.state import PROVIDER_DEFAULTS, ChatServerState, ChatUser
 from local.server import Served
 
@@ -31,6 +32,7 @@ class RestServer:
     def __init__(self, state: ChatServerState | None = None, *, calls_a_minute: int = 600) -> None:
         self.state = state or ChatServerState()
         self.calls: list[tuple[str, str]] = []  # method and path
+        self.exchanges: list[ApiExchange] = []
         self.calls_a_minute = calls_a_minute
         self.broken = 0  # so many calls are answered by 502
         self._recent: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
@@ -54,7 +56,7 @@ class RestServer:
         return self._served.url
 
     def _build_application(self) -> web.Application:
-        application = web.Application()
+        application = web.Application(middlewares=[record_exchanges(self.exchanges)])
         routes: dict[tuple[str, str], tuple[Route, str, bool]] = {
             ("GET", "me"): (self._me, "", False),
             ("GET", "settings"): (self._settings, "view-privileged-setting", False),
@@ -178,7 +180,8 @@ class RestServer:
             {
                 "_id": one.id, "username": one.username, "roles": one.roles, "active": one.active,
                 "type": "bot" if "bot" in one.roles else "user",
-                "lastLogin": one.last_login.strftime(_DATE) if one.last_login else None,
+                # Of a user who never signed in there is no such field.
+                **({"lastLogin": one.last_login.strftime(_DATE)} if one.last_login else {}),
             }
             for one in self.state.users.values()
         ]  # fmt: skip

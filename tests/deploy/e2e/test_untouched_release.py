@@ -29,6 +29,7 @@ from shared.health.ports import Health
 from shared.kernel.errors import GroundcrewError
 from shared.kernel.secret import Secret
 from shared.policy.deploy import DeployPolicy
+from tests.support.clusters import open_cluster
 from tests.support.deploy_world import REPOSITORY, World, chart_files
 
 pytestmark = pytest.mark.timeout(300)
@@ -82,7 +83,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         binary = ensure_helm()
     except GroundcrewError as error:
         pytest.skip(str(error))
-    with KubernetesServer() as server:
+    with open_cluster() as server:
         server.add({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
         kubeconfig = Secret(server.kubeconfig(folder / "kubeconfig").read_text())
         world = RealWorld(

@@ -1,4 +1,4 @@
-"""What is said with the stand-in, request by request, to be held against GitHub's own description."""
+"""What is said with a stand-in, request by request, to be held against the real API's own description."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True)
-class GithubExchange:
+class ApiExchange:
     """A request and its answer; bodies that are no JSON are None."""
 
     method: str
@@ -24,7 +24,7 @@ class GithubExchange:
     answer: Any
 
 
-def record_exchanges(into: list[GithubExchange]) -> Any:
+def record_exchanges(into: list[ApiExchange]) -> Any:
     """A middleware that appends each request with its answer."""
 
     @web.middleware
@@ -34,7 +34,7 @@ def record_exchanges(into: list[GithubExchange]) -> Any:
         is_json = isinstance(response, web.Response) and response.content_type == "application/json"
         answer = parse_json(response.body) if isinstance(response, web.Response) and is_json else None
         into.append(
-            GithubExchange(request.method, request.path, dict(request.query), sent, response.status, answer)
+            ApiExchange(request.method, request.path, dict(request.query), sent, response.status, answer)
         )
         return response
 
