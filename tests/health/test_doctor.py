@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -121,17 +119,3 @@ def test_a_setting_that_is_missing_is_not_mended_by_a_role() -> None:
 def test_what_every_job_lacks_is_said_once() -> None:
     found = diagnose([check("backup", fail), check(EVERY_JOB, fail)])
     assert blocked_jobs(found) == [EVERY_JOB]
-
-
-@pytest.mark.parametrize(
-    "module", ["shared.wiring.health:health_checks", "shared.wiring.doctor:doctor_checks"]
-)
-def test_azure_core_is_loaded_whole_before_checks_run_in_threads(module: str) -> None:
-    """Threads that enter its circle of imports at two places at once end in an ImportError now and then."""
-    name, function = module.split(":")
-    script = (
-        f"import sys; from {name} import {function}; {function}()\n"
-        "wanted = {'azure.core.rest', 'azure.core.pipeline.policies', 'azure.core.pipeline.transport'}\n"
-        "sys.exit(0 if wanted <= set(sys.modules) else 1)"
-    )
-    assert subprocess.run([sys.executable, "-c", script], check=False, timeout=60).returncode == 0
