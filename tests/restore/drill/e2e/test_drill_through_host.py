@@ -14,8 +14,11 @@ from typing import Any
 import pymongo
 import pytest
 import requests
+import yaml
+from azure.storage.blob import BlobClient, BlobLeaseClient
 
 from local.azurite import EmulatedAccount
+from local.kubernetes import KubernetesServer
 from local.mongodb import MongoServer
 from local.rocketchat.seed import seed_database
 from local.stack import ROOT, Stack
@@ -41,6 +44,14 @@ class Site:
         assert done.returncode == code, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
         return json.loads(done.stdout or done.stderr)
 
+    def start_cli(self, *arguments: str, **settings: str) -> subprocess.Popen[bytes]:
+        """The command in a process that a test may kill."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "cli", *arguments, "--json"],
+            env={**os.environ, **self.stack.settings, **settings},
+            cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
     def run_timer(self, function: str) -> None:
         answer = requests.post(
             f"{self.stack.host.url}/admin/functions/{function}",
@@ -58,10 +69,61 @@ class Site:
             time.sleep(0.2)
         pytest.fail(f"no drill within {SECONDS} s:\n{self.stack.host.log_tail()}")
 
+    def clear(self) -> None:
+        """What a pod's end does to its disk."""
+        with pymongo.MongoClient[dict[str, Any]](self.scratch.uri) as client:
+            for name in self.databases():
+                client.drop_database(name)
+
     def databases(self) -> set[str]:
         """What the scratch server holds beside its own."""
         with pymongo.MongoClient[dict[str, Any]](self.scratch.uri) as client:
             return set(client.list_database_names()) - {"admin", "config", "local"}
+
+
+class DrillCluster:
+    """A cluster with the rights of infra/chart/rbac-drill.yaml; its pods are the scratch server."""
+
+    def __init__(self, server: KubernetesServer, scratch: MongoServer, folder: Path) -> None:
+        self.server, self._folder = server, folder
+        rights = yaml.safe_load_all((ROOT / "infra" / "chart" / "rbac-drill.yaml").read_text())
+        server.add({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "rocketchat"}}, *rights)
+        server.behaviour.listeners["mongo:", 27017] = ("127.0.0.1", scratch.port)
+        with pymongo.MongoClient[dict[str, Any]](scratch.uri) as client:
+            self.version = client.server_info()["version"]
+
+    def settings(self, image: str, **more: object) -> dict[str, str]:
+        """What has drills start their MongoDB there, from this image."""
+        cluster = {"images": [image], "storage_limit": "4 GiB", **more}
+        policy = self._folder / "policy.yaml"
+        policy.write_text(json.dumps({"backup": {"drill": {"cluster": cluster}}}))
+        token = self.server.token_for("groundcrew", "rocketchat")
+        kubeconfig = self.server.kubeconfig(self._folder / "kubeconfig", token=token)
+        return {
+            "GROUNDCREW_POLICY": str(policy),
+            "GROUNDCREW_KUBECONFIG": str(kubeconfig),
+            "DRILL_MONGODB_URI": "",
+        }
+
+    def jobs(self) -> list[str]:
+        return [item["metadata"]["name"] for item in self.server.cluster.list("Job", "groundcrew-drill")]
+
+    def pods(self) -> list[dict[str, Any]]:
+        return self.server.cluster.list("Pod", "groundcrew-drill")
+
+
+def wait_until(condition: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"timed out waiting for: {what}"
+        time.sleep(0.02)
+
+
+def break_drill_lease(stack: Stack) -> None:
+    """What a minute does for the lease of a process that was killed."""
+    settings = stack.settings["AzureWebJobsStorage"]
+    with BlobClient.from_connection_string(settings, "groundcrew", "locks/drill") as client:
+        BlobLeaseClient(client).break_lease(0)
 
 
 @pytest.fixture
@@ -79,7 +141,9 @@ def site(tmp_path: Path, take_account: Callable[[], EmulatedAccount]) -> Iterato
             yield Site(stack, scratch)
 
 
-def test_a_backup_is_proven_by_the_timer_and_shown_as_proven_and_nothing_stays_behind(site: Site) -> None:
+def test_a_backup_is_proven_by_the_timer_and_shown_as_proven_and_nothing_stays_behind(
+    site: Site, tmp_path: Path
+) -> None:
     made = site.cli("backups", "create", "--here")
     assert made["state"] == "sealed"
     assert [one["proven_at"] for one in site.cli("backups", "list")] == [None]
@@ -98,3 +162,41 @@ def test_a_backup_is_proven_by_the_timer_and_shown_as_proven_and_nothing_stays_b
     refused = site.cli("drill", "run", code=1, DRILL_MONGODB_URI=site.stack.mongodb_uri)
     assert "the one that is backed up" in refused["error"]["message"]
     assert site.databases() == set()
+
+    # In the cluster, with the least rights: a Job that is reached by port-forward, and is gone afterwards.
+    with KubernetesServer() as server:
+        drill_in_cluster(site, DrillCluster(server, site.scratch, tmp_path))
+
+
+def drill_in_cluster(site: Site, cluster: DrillCluster) -> None:
+    settings = cluster.settings(f"mongo:{cluster.version}")
+    checked = site.cli("drill", "run", "--dry-run", **settings)
+    assert checked["due"] is False
+    proof = site.cli("drill", "run", **settings)
+    assert (proof["outcome"], proof["problem"]) == ("proven", "")
+    assert proof["target"][0].startswith("groundcrew-drill/drill-")
+    assert "Starting the scratch MongoDB" in [phase["name"] for phase in proof["phases"]]
+    assert (cluster.jobs(), cluster.pods()) == ([], [])
+    # The stand-in's pods share one server, so that what a drill leaves in its pod can be seen: its marker.
+    site.clear()
+
+    killed = site.start_cli("drill", "run", **settings)
+    try:
+        wait_until(site.databases, "the drill to write to its MongoDB")
+    finally:
+        killed.kill()
+        killed.wait()
+    (left,) = cluster.jobs()
+    break_drill_lease(site.stack)
+    site.clear()
+    assert site.cli("drill", "run", **settings)["outcome"] == "proven"
+    assert left not in cluster.jobs()
+    assert (cluster.jobs(), cluster.pods()) == ([], [])
+    site.clear()
+
+    never = cluster.settings(f"mongo:{cluster.version}-never-pulls", ready_within="3s")
+    refused = site.cli("drill", "run", code=1, **never)
+    assert "did not get ready" in refused["error"]["message"]
+    assert "ImagePull" in str(refused["error"])
+    assert (cluster.jobs(), cluster.pods()) == ([], [])
+    assert {request.code for request in cluster.server.requests if request.code == 403} == set()
