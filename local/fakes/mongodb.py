@@ -9,6 +9,7 @@ from dataclasses import replace
 import bson
 
 from local.fakes.documents import id_key
+from local.fakes.mongodb_commands import MemoryCommands
 from local.fakes.mongodb_erasing import MemoryEraser
 from local.fakes.oplog import MemoryOplog
 from shared.formats.diff import apply_update
@@ -21,7 +22,7 @@ from shared.mongodb.scope import OperationFilter, Rename, ReplayScope
 _BATCH_DOCUMENTS = 3  # small, so that tests see several batches
 
 
-class MemoryDatabase(MemoryOplog, MemoryEraser):
+class MemoryDatabase(MemoryOplog, MemoryEraser, MemoryCommands):
     """`SourceDatabase` and `TargetDatabase`; documents keep their order, the oplog is a list.
 
     `write`, `drop` and the oplog's `trim_oplog` are what others do to it meanwhile.
@@ -252,13 +253,6 @@ class MemoryDatabase(MemoryOplog, MemoryEraser):
         for name in [name for name in self._catalogue if name.startswith(f"{db}.")]:
             del self._catalogue[name], self._documents[name]
         self._log_entry({"op": "c", "ns": f"{db}.$cmd", "o": {"dropDatabase": 1}})
-
-    def rename(self, db: str, collection: str, to: str) -> None:
-        """Rename a collection, which spoils any dump that goes on."""
-        old, new = f"{db}.{collection}", f"{db}.{to}"
-        self._catalogue[new] = replace(self._catalogue.pop(old), collection=to)
-        self._documents[new] = self._documents.pop(old)
-        self._log_entry({"op": "c", "ns": f"{db}.$cmd", "o": {"renameCollection": old, "to": new}})
 
     def begin_transaction(self, number: int, documents: list[tuple[str, str, dict[str, object]]]) -> None:
         """Write down the first part of a large transaction, which changes nothing before its commit."""

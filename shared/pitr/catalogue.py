@@ -106,13 +106,16 @@ class SliceCatalogue:
 
     def _describe(self, until: Timestamp, examined: list[Base], now: datetime) -> str:
         """What can be restored around the moment: by the base before it, and by the next one after it."""
-        bases = examined[:1]
+        bases, damaged = examined[:1], ""
         for entry in self.sets.newest_first():
             if entry.state is not SetState.SEALED:
+                damaged = damaged or f"{entry.info.reference} is {entry.state}: {entry.problem}"
                 continue
             end = Timestamp.parse(entry.manifest.oplog.end)
             if end <= until:
                 break
             bases = [*bases[: len(examined[:1])], Base(entry.info.reference, end, entry.manifest.sealed)]
         slices = [one for base in bases for one in self._list_between(base, None, now)]
-        return describe_reaches(bases, slices, until)
+        text = describe_reaches(bases, slices, until)
+        # Who looks for a set that is there wants to know why it is none.
+        return text if bases or not damaged else f"{text}; {damaged}"

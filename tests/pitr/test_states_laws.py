@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import bson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,7 +21,7 @@ class History:
         self.dice = random.Random(seed)
         self.captures = CaptureWorld()
         self.database = self.captures.database
-        self.states: dict[Timestamp, dict[str, set[bytes]]] = {}
+        self.states: dict[Timestamp, tuple[dict[str, set[bytes]], dict[str, set[str]]]] = {}
         self.open: list[int] = []
         self.number = 0
         for name in COLLECTIONS[:2]:
@@ -30,11 +31,12 @@ class History:
 
     def step(self) -> None:
         acts = (
-            self.write, self.write, self.write, self.delete, self.drop, self.rename, self.begin, self.commit,
-            self.database.tick, self.capture, self.capture, self.seal,
+            self.write, self.write, self.update, self.delete, self.drop, self.rename, self.begin, self.commit,
+            self.add_index, self.drop_index, self.write_out, self.database.tick, self.capture, self.capture,
+            self.seal,
         )  # fmt: skip
         self.dice.choice(acts)()
-        self.states[self.database.newest()] = self.database.contents()
+        self.states[self.database.newest()] = self.database.contents(), self.database.index_names()
 
     def pick(self) -> str:
         """A collection that exists, or one that does not yet."""
@@ -49,6 +51,34 @@ class History:
 
     def write(self) -> None:
         self.database.write("rocketchat", self.pick(), self.document())
+
+    def update(self) -> None:
+        """Of a document that is there, by the oplog's own form of a change."""
+        name = self.pick()
+        documents = self.database.contents().get(f"rocketchat.{name}") or set()
+        if documents:
+            identity = bson.decode(min(documents))["_id"]
+            self.number += 1
+            change = {"$v": 2, "diff": {"u": {"v": self.number}, "i": {f"f{self.number}": 1}}}
+            self.database.update("rocketchat", name, identity, change)
+
+    def add_index(self) -> None:
+        name, field = self.pick(), self.dice.choice("vw")
+        if self.exists(name):
+            self.database.add_index("rocketchat", name, field)
+
+    def drop_index(self) -> None:
+        name, field = self.pick(), self.dice.choice("vw")
+        if f"{field}_1" in self.database.index_names().get(f"rocketchat.{name}", ()):
+            self.database.drop_index("rocketchat", name, f"{field}_1")
+
+    def write_out(self) -> None:
+        """As `$out` and `convertToCapped` do it: a new collection takes the place of the old one."""
+        self.database.create_logged("rocketchat", "tmp.agg_out", {"temp": True})
+        for identity in range(2):
+            document = {**self.document(), "_id": identity}
+            self.database.write("rocketchat", "tmp.agg_out", document)
+        self.database.rename("rocketchat", "tmp.agg_out", self.pick(), drop_target=True)
 
     def delete(self) -> None:
         name = self.pick()
@@ -93,8 +123,10 @@ def test_the_state_at_each_operations_time_is_restored_from_slices(seed: int) ->
         history.step()
     history.database.tick()
     history.capture()
-    for moment, state in history.states.items():
+    for moment, (state, indexes) in history.states.items():
         result, target = history.captures.restore(moment)
         assert result.problems == []
         restored = {name: found for name, found in target.contents().items() if found}
         assert restored == {name: found for name, found in state.items() if found}, (seed, moment)
+        restored_indexes = {name: names for name, names in target.index_names().items() if name in restored}
+        assert restored_indexes == {name: indexes[name] for name in restored}, (seed, moment)
