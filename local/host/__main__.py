@@ -27,6 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     options = _build_parser().parse_args(argv)
     running = Running()
     configure_logs(options.log_format, options.log_level, running.function_of)
+    # A test that is killed must leave no host behind that holds ports and queue messages.
     exit_with_parent()
     arguments = HostArguments(
         app_dir=options.app.resolve(),
@@ -42,6 +43,7 @@ def main(argv: list[str] | None = None) -> int:
         return asyncio.run(_serve(arguments, running))
     except UsageError as error:
         sys.stderr.write(f"{error}\n")
+        # Apart from 1, so that a script tells an app that cannot be served from a host that broke.
         return 2
     except GroundcrewError as error:
         sys.stderr.write(f"{error}\n")
@@ -54,7 +56,9 @@ async def _serve(arguments: HostArguments, running: Running) -> int:
     host = Host(arguments, os.environ, running)
     await host.start()
     for number in (signal.SIGINT, signal.SIGTERM):
+        # Not the default handlers: a KeyboardInterrupt in the middle of a lease would leave it held.
         loop.add_signal_handler(number, stopping.set)
+    # On standard output, as one line: whoever started it with port 0 learns the port from it.
     announce(
         url=host.url,
         functions=[function.name for function in host.functions],
@@ -62,6 +66,7 @@ async def _serve(arguments: HostArguments, running: Running) -> int:
         pid=os.getpid(),
     )
     await first_of(stopping.wait(), host.crashed.wait())
+    # Used once more, for the second signal.
     stopping.clear()
     ended = asyncio.create_task(host.stop())
     await first_of(asyncio.shield(ended), stopping.wait())  # a second signal: wait no longer

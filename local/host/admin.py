@@ -32,6 +32,7 @@ class Admin:
         disabled: Callable[[str], bool],
     ) -> None:
         self._host_id, self._keys, self._invoker, self._disabled = host_id, keys, invoker, disabled
+        # The platform compares names without case, in paths as well.
         self._functions = {function.name.lower(): function for function in functions}
         self._started = time.monotonic()
         self._background: set[asyncio.Task[object]] = set()
@@ -39,6 +40,7 @@ class Admin:
     async def handle(self, request: web.Request, path: list[str]) -> web.Response:
         """Answer a request for `/admin/<path>`, its segments in lower case."""
         if not self._keys.allow(KeyLevel.ADMIN, "", presented_key(request.headers, request.query)):
+            # Without a body: an answer says nothing to whoever has no key.
             return web.Response(status=401)
         match (request.method, *path):
             case ("GET", "host", "status"):
@@ -60,6 +62,7 @@ class Admin:
             "state": "Running",
             "version": "embedded",
             "processUptime": round((time.monotonic() - self._started) * 1000),
+            # Not on the platform: tests wait by it for a host that is idle.
             "running": self._invoker.running.names(),
         }
 
@@ -83,7 +86,9 @@ class Admin:
             return web.Response(
                 status=400, text=f'Send {{"input": ...}} that {function.trigger.type} can take.'
             )
+        # 202 at once, as there: the caller learns nothing of how it ended.
         task = asyncio.create_task(self._invoker.invoke(function, trigger, metadata, reason="admin"))
+        # Held, or the loop may collect a task that nobody refers to.
         self._background.add(task)
         task.add_done_callback(self._background.discard)
         return web.Response(status=202)
@@ -97,6 +102,7 @@ def _manual_input(function: Function, payload: object) -> tuple[Datum, dict[str,
     if kind == "queueTrigger":
         return manual_message(payload if isinstance(payload, str) else json.dumps(payload))
     if kind == "eventGridTrigger":
+        # Core Tools and the portal send an event as text, people as an object.
         event = json.loads(payload) if isinstance(payload, str) else payload
         if isinstance(event, dict):
             return Datum(json.dumps(event), "json"), {}

@@ -31,6 +31,7 @@ class SystemTimerClock:
     async def sleep_until(self, when: datetime) -> None:
         """Return when the wall clock has reached `when`, also if it was set or the machine slept."""
         while (remaining := (when - self.now()).total_seconds()) > 0:
+            # In short naps: a laptop that slept would otherwise be late by the whole of its sleep.
             await asyncio.sleep(min(remaining, _LONGEST_NAP_SECONDS))
 
 
@@ -47,6 +48,7 @@ class SteppedClock:
 
     async def sleep_until(self, when: datetime) -> None:
         """Return when `advance` has gone past `when`."""
+        # A moment that has passed is not waited for, or a timer behind its time would never fire.
         if when > self._now:
             reached = asyncio.Event()
             self._waiting.append((when, reached))

@@ -25,6 +25,8 @@ _TIMESPAN = re.compile(r"(?:(\d+)\.)?(\d{1,2}):(\d{2})(?::(\d{2}(?:\.\d+)?))?")
 class QueueOptions:
     """`extensions.queues` of host.json, with the platform's defaults."""
 
+    # Defaults and bounds: https://learn.microsoft.com/azure/azure-functions/functions-bindings-storage-
+    # queue#host-json
     batch_size: int = 16
     new_batch_threshold: int = 8
     max_dequeue_count: int = 5
@@ -63,6 +65,8 @@ class AppSettings:
         """Put the values of settings in place of `%NAME%`. Raises `UsageError` for one that is not set."""
 
         def value(match: re.Match[str]) -> str:
+            # A missing one is an error at the start; the platform fails each trigger by itself and says so in
+            # its log.
             setting = self._values.get(match[1])
             if setting is None:
                 raise UsageError(f"The app setting {match[1]} is not set", hint=f"It is needed for {where}.")
@@ -73,6 +77,7 @@ class AppSettings:
     def connection(self, name: str) -> str:
         """The connection string in the setting `name`, or `AzureWebJobs<name>`. Raises `UsageError`."""
         name = name or "AzureWebJobsStorage"
+        # The prefixed name wins, as the platform looks for it.
         text = self._values.get(f"AzureWebJobs{name}") or self._values.get(name)
         if not text:
             hint = "Set it to the connection string of a storage account, such as Azurite's."
@@ -88,12 +93,15 @@ class AppSettings:
 
     def disabled(self, function: str) -> bool:
         """Whether `AzureWebJobs.<function>.Disabled` (or with underscores, as on Linux) says so."""
+        # Dots are no names of variables on Linux, so both are documented:
+        # https://learn.microsoft.com/azure/azure-functions/disable-function
         names = (f"AzureWebJobs.{function}.Disabled", f"AzureWebJobs_{function}_Disabled")
         return any(self._values.get(name, "").strip().lower() in ("1", "true") for name in names)
 
     def host_id(self, app_dir: Path) -> str:
         """`AzureFunctionsWebHost__hostid`, or one made from the path; hosts with one id share timers."""
         configured = self._values.get("AzureFunctionsWebHost__hostid", "").lower()
+        # At most 32 characters, in lower case, as the platform has it: it becomes part of blobs' names.
         return configured or hashlib.sha256(str(app_dir.resolve()).encode()).hexdigest()[:32]
 
 
@@ -104,8 +112,10 @@ def add_local_settings(app_dir: Path, environ: MutableMapping[str, str]) -> None
     if settings.get("IsEncrypted"):
         raise UsageError(f"{path} is encrypted", hint="Decrypt it with `func settings decrypt`.")
     for name, value in settings.get("Values", {}).items():
+        # Numbers and booleans are refused by Core Tools, too.
         if not isinstance(value, str):
             raise UsageError(f"{name} in {path} is not text", hint="Put the value in quotes.")
+        # What is set already wins, as with Core Tools.
         environ.setdefault(name, value)
 
 
@@ -134,6 +144,7 @@ def _queue_options(section: Mapping[str, Any]) -> QueueOptions:
         raise ValueError(f"messageEncoding is {encoding!r}, not base64 or none")
     return QueueOptions(
         batch_size=batch_size,
+        # Half of the batch is the documented default.
         new_batch_threshold=_read_number(section, "newBatchThreshold", batch_size // 2, 0, 1000),
         max_dequeue_count=_read_number(section, "maxDequeueCount", defaults.max_dequeue_count, 1, 1000),
         visibility_timeout=_read_duration(section, "visibilityTimeout", defaults.visibility_timeout),
@@ -155,6 +166,7 @@ def _read_number(section: Mapping[str, Any], name: str, default: int, low: int, 
 def _read_duration(section: Mapping[str, Any], name: str, default: timedelta) -> timedelta:
     if name not in section:
         return default
+    # .NET's TimeSpan: `00:00:30`, or with days `1.00:00:00`.
     match = _TIMESPAN.fullmatch(str(section[name]))
     if match is None:
         raise ValueError(f"{name} is {section[name]!r}, not a time such as 00:00:30")
@@ -178,6 +190,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
+        # Editors on Windows write a byte order mark.
         value = json.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise UsageError(f"{path} is not JSON", value=error) from error

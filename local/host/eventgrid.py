@@ -31,11 +31,13 @@ class EventGridWebhook:
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answer a request for the webhook; a failed invocation is a 500, so that Event Grid tries again."""
+        # A key of the extension alone: a function key does not open it.
         if not self._keys.allow_system(EVENT_GRID_SYSTEM_KEY, presented_key(request.headers, request.query)):
             return web.Response(status=401)
         function = self._functions.get(request.query.get("functionName", "").lower())
         if function is None:
             return web.Response(status=404)
+        # The handshake of the CloudEvents schema, which asks before it ever posts.
         if request.method == "OPTIONS":
             return _allow_origin(request)
         if request.method != "POST":
@@ -64,12 +66,14 @@ class EventGridWebhook:
                 for event in events
             )
         )
+        # A batch is one delivery: one that failed brings all of them again, and functions have to bear it.
         return web.Response(status=202 if all(outcome.ok for outcome in outcomes) else 500)
 
 
 def _parse_events(body: bytes) -> list[dict[str, Any]]:
     """The events of a delivery, an array or a single one. Raises ValueError."""
     value = json.loads(body)
+    # The older schema sends lists, CloudEvents single objects.
     events = value if isinstance(value, list) else [value]
     if not all(isinstance(event, dict) for event in events):
         raise ValueError("an event is not an object")

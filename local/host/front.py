@@ -22,6 +22,7 @@ class FrontDoor:
         return app
 
     async def _handle(self, request: web.Request) -> web.Response:
+        # Before the app's routes: these two prefixes belong to the host, whatever an app calls its own.
         first, *rest = request.path.lower().strip("/").split("/")
         if first == "admin":
             return await self._admin.handle(request, rest)

@@ -9,6 +9,8 @@ from typing import Any
 
 from shared.kernel.errors import UsageError
 
+# What Groundcrew uses. Anything else is refused at the start: a binding that is quietly missing would be a
+# function that never runs.
 _SERVED = {
     ("in", "httpTrigger"),
     ("in", "timerTrigger"),
@@ -56,6 +58,7 @@ def parse_function(name: str, function_id: str, raw_bindings: Iterable[str]) -> 
     bindings = []
     for raw in raw_bindings:
         properties = json.loads(raw)
+        # The library writes `IN` and `OUT`, function.json lower case.
         direction = str(properties["direction"]).lower()
         bindings.append(Binding(properties["name"], properties["type"], direction, properties))
     return Function(name, function_id, tuple(bindings))
@@ -76,6 +79,7 @@ def _find_problems(function: Function) -> list[str]:
         if (binding.direction, binding.type) not in _SERVED or _is_deferred(binding)
     ]
     triggers = sum(binding.type.endswith("Trigger") for binding in function.bindings)
+    # The platform loads such a function and never calls it.
     if triggers != 1:
         problems.append(f"{function.name} with {triggers} triggers")
     return problems

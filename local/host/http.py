@@ -23,6 +23,8 @@ from shared.kernel.errors import UsageError
 
 log = logging.getLogger("host")
 
+# W3C Trace Context, which the host hands to the function: https://www.w3.org/TR/trace-context/#traceparent-
+# header
 _TRACE_PARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _BUILT_IN = ("admin", "runtime")
 # Those the server sets itself from the body.
@@ -36,6 +38,7 @@ def build_routes(functions: list[Function], prefix: str) -> RouteTable[Function]
         if function.trigger.type == "httpTrigger":
             template = function.trigger.text("route") or function.name
             whole = f"{prefix.strip('/')}/{template.strip('/')}".strip("/")
+            # With an empty prefix an app could take the host's own paths.
             if whole.split("/")[0].lower() in _BUILT_IN:
                 raise UsageError(
                     f"The route {whole!r} of {function.name} is the host's own", hint="Rename it."
@@ -59,6 +62,7 @@ class HttpTriggers:
         if match is None:
             return web.Response(status=404)
         function, params = match
+        # `function` is the platform's default: a route that names no level is not open to anybody.
         level = KeyLevel((function.trigger.text("authLevel") or "function").lower())
         if not self._keys.allow(level, function.name, presented_key(request.headers, request.query)):
             return web.Response(status=401)
@@ -75,6 +79,7 @@ class HttpTriggers:
         return self._build_answer(function, outcome)
 
     def _build_answer(self, function: Function, outcome: InvocationResult) -> web.Response:
+        # An empty body: the platform shows no exception to callers.
         if not outcome.ok:
             return web.Response(status=500)
         try:
@@ -91,6 +96,7 @@ async def _input(request: web.Request, params: dict[str, str]) -> dict[str, Any]
         "headers": _join_values(request.headers, lower=True),
         "query": _join_values(request.query),
         "params": {name: Datum(value, "string") for name, value in params.items()},
+        # Always as bytes: a signature is over what was sent, not over what some decoder made of it.
         "body": Datum(await request.read(), "bytes"),
     }
 
@@ -100,6 +106,7 @@ def _join_values(values: MultiMapping[str], *, lower: bool = False) -> dict[str,
     joined: dict[str, str] = {}
     for name, value in values.items():
         key = name.lower() if lower else name
+        # Of headers that come twice the app sees one text: it cannot tell them from one with a comma.
         joined[key] = f"{joined[key]},{value}" if key in joined else value
     return {name: Datum(value, "string") for name, value in joined.items()}
 
@@ -112,6 +119,7 @@ def _trace_parent(headers: MultiMapping[str]) -> str:
 def _build_response(function: Function, outcome: InvocationResult) -> web.Response:
     names = {binding.name for binding in function.outputs("http")}
     datum = next((datum for name, datum in outcome.outputs if name in names), outcome.returned)
+    # A function that returns nothing is a success without a body.
     if datum is None or datum.value is None:
         return web.Response(status=204)
     if datum.type == "http":
@@ -132,6 +140,7 @@ def _http_response(value: dict[str, Any]) -> web.Response:
     cookies: list[SimpleCookie] = value.get("cookies") or []
     for cookie in cookies:
         for morsel in cookie.values():
+            # One header each; joined by commas, browsers take only the first.
             headers.add("Set-Cookie", morsel.OutputString())
     body = value["body"].value
     return web.Response(

@@ -70,6 +70,7 @@ class Invoker:
         trace_parent: str = "",
     ) -> InvocationResult:
         """Run the function and write its outputs. Never raises for what the function does."""
+        # In each log line of the function, as Application Insights has it.
         invocation_id = str(uuid.uuid4())
         started = time.perf_counter()
         self.running.add(invocation_id, function.name)
@@ -88,6 +89,7 @@ class Invoker:
         try:
             await self._write_outputs(function, outcome)
         except GroundcrewError as error:
+            # An output that cannot be written is a failed invocation: its queue message is tried again.
             return replace(outcome, ok=False, error=str(error))
         return outcome
 
@@ -95,6 +97,7 @@ class Invoker:
 def new_trace_parent() -> str:
     """A W3C trace context for a call that nobody else traces."""
     random = os.urandom(24).hex()
+    # Not sampled: nobody collects traces here.
     return f"00-{random[:32]}-{random[32:]}-00"
 
 

@@ -43,6 +43,7 @@ class Keys:
             return True
         accepted = [self.master]
         if level is KeyLevel.FUNCTION:
+            # A host key opens every function, a function's own only that one.
             accepted += [*self.host.values(), self.functions[function]]
         return _matches_any(presented, accepted)
 
@@ -53,6 +54,7 @@ class Keys:
 
 def presented_key(headers: Mapping[str, str], query: Mapping[str, str]) -> str | None:
     """The key a request shows: the header, and only without one the query parameter."""
+    # A wrong key in the header is not made good by a right one in the query.
     return headers.get("x-functions-key", query.get("code"))
 
 
@@ -68,6 +70,7 @@ def load_keys(path: Path, functions: Iterable[str]) -> Keys:
     for kind, names in merged.items():
         known = stored.setdefault(kind, {})
         for name in names:
+            # Kept over restarts, so that a bookmark of a developer goes on working.
             known.setdefault(name, secrets.token_urlsafe(40))
     _write_keys(path, json.dumps(stored, indent=2))
     return read_keys(path)
@@ -90,6 +93,7 @@ def _matches_any(presented: str | None, accepted: Iterable[str]) -> bool:
 def _write_keys(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(f".{os.getpid()}")
+    # With its mode from the first byte on, and put in place whole: a crash leaves the old keys.
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)

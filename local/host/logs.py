@@ -19,6 +19,7 @@ def configure_logs(style: str, level: str, function_of: Callable[[str], str | No
     handler.addFilter(InvocationFilter(function_of))
     handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
     root = logging.getLogger()
+    # The worker library adds handlers of its own, by which each line would come twice.
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     # Each request to storage, several a second for every queue.
@@ -56,6 +57,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
+        # Never an exception for what cannot be written: a log line must not end the work that it is about.
         return json.dumps(fields, default=str, ensure_ascii=False)
 
 
@@ -69,6 +71,7 @@ class TextFormatter(logging.Formatter):
         if record.exc_info:
             trace = self.formatException(record.exc_info)
         function = extra.pop("function", None) or record.name
+        # Enough to tell two apart in a terminal.
         extra["invocation_id"] = str(extra.pop("invocation_id", ""))[:8]
         pairs = "".join(f" {name}={value}" for name, value in extra.items() if value not in (None, ""))
         text = f"{_format_time(record)} {record.levelname:<7} {function}: {record.getMessage()}{pairs}"

@@ -24,6 +24,7 @@ class TimerSchedule(Ncrontab):
             following = croniter(
                 self._croniter_expression(), when, second_at_beginning=True, day_or=False
             ).get_next(datetime)
+        # croniter looks fifty years ahead and gives up.
         except CroniterBadDateError:
             return None
         return following if isinstance(following, datetime) else None

@@ -45,6 +45,7 @@ class QueueOutputs:
             values.append(("$return", outcome.returned))
         for name, datum in values:
             queue = self._queues.get((function.name, name))
+            # None means no message: a function decides by it that there is nothing to tell.
             if queue is not None and datum.value is not None:
                 await self._send(queue, function, datum)
 
@@ -53,4 +54,5 @@ class QueueOutputs:
             try:
                 await queue.send(encode_body(body, base64_encoded=self._base64))
             except AzureError as error:
+                # Several messages of one output are no transaction: those before it are in the queue.
                 raise Unavailable(f"The queue {queue.name} took no message", value=error) from error

@@ -72,6 +72,7 @@ class HostProcess:
     def start(self) -> None:
         """Start it and wait until it serves, a second or two and what the app's import takes."""
         self.child.start()
+        # Long, as a busy CI machine may take half a minute for the app's import.
         self._facts = self.child.wait_for_line(_parse_announcement, seconds=60)
 
     def stop(self, *, seconds: float = 20) -> int:
@@ -80,6 +81,7 @@ class HostProcess:
 
     def kill(self) -> int:
         """End it like a crash (SIGKILL). Returns its exit code."""
+        # Not SIGTERM: this is what a platform that takes an instance away looks like.
         return self.child.kill()
 
     @property

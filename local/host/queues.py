@@ -47,6 +47,7 @@ class Backoff:
     def next_seconds(self) -> float:
         """The next pause."""
         pause = _SHORTEST_POLL_SECONDS
+        # The formula of the extension's RandomizedExponentialBackoffStrategy.
         if self._exponent > 0:
             pause += self._jitter() * _SHORTEST_POLL_SECONDS * 2 ** (self._exponent - 1)
         if pause >= self._longest:
@@ -80,6 +81,7 @@ class QueueListener:
         while not stop.is_set():
             messages = await self._receive()
             if stop.is_set():
+                # Received and not begun: back at once, instead of hidden for ten minutes.
                 await asyncio.gather(*(self._release(_parse_work(message), 0) for message in messages))
                 break
             for message in messages:
@@ -97,9 +99,12 @@ class QueueListener:
 
     async def _receive(self) -> list[QueueMessage]:
         try:
+            # Up to a batch, and the next one before all are done: messages of one queue run beside each
+            # other.
             return await self._queue.receive(self._options.batch_size, self._invisible_seconds)
         except AzureError as error:
             log.warning("queue_unavailable", extra={"queue": self._queue.name, "error": _first_line(error)})
+            # The next poll tries again; a storage that is away for a minute stops nothing for good.
             return []
 
     def _start(self, message: QueueMessage) -> None:
@@ -137,11 +142,13 @@ class QueueListener:
             log.warning("message_undecodable", extra={"queue": self._queue.name, "error": str(error)})
             await self._set_aside(work)
             return
+        # Only what succeeded is deleted. Killed here, it runs again: every handler has to bear that.
         if await self._run_renewing(work, body):
             await self._queue.delete(work.message.id, work.receipt)
         elif tries >= self._options.max_dequeue_count:
             await self._set_aside(work)
         else:
+            # Zero by default: a message that fails is tried again at once, five times within seconds.
             await self._release(work, self._options.visibility_timeout.total_seconds())
 
     async def _run_renewing(self, work: _Work, body: bytes) -> bool:
@@ -167,6 +174,7 @@ class QueueListener:
                 log.warning(
                     "message_not_renewed", extra={"queue": self._queue.name, "error": _first_line(error)}
                 )
+                # Sooner: at half time there are a few more tries before it becomes visible to others.
                 pause = self._invisible_seconds / 8
 
     async def _set_aside(self, work: _Work) -> None:

@@ -82,6 +82,7 @@ class _Segment:
         """Lower is tried first: literal, constrained parameter, parameter, constrained and free catch-all."""
         if not self.name:
             return 1
+        # ASP.NET Core's own order, so that overlapping routes find the function that they find there.
         return (4 if self.catch_all else 2) + (0 if self.checks else 1)
 
 
@@ -195,9 +196,11 @@ def _build_check(template: str, text: str) -> Check:
 
 def _pattern_check(template: str, expression: str) -> Check:
     try:
+        # ASP.NET Core compiles them without regard to case, too.
         pattern = re.compile(expression, re.IGNORECASE)
     except re.error as error:
         raise _route_error(template, f"the regular expression {expression!r}") from error
+    # Searched, not matched whole: an unanchored expression finds its text anywhere.
     return lambda value: pattern.search(value) is not None
 
 
@@ -247,5 +250,6 @@ def decode_path(raw_path: str) -> list[str]:
     if words == [""]:
         return []
     return [
+        # A decoded slash would make two segments of one; Kestrel leaves it encoded.
         unquote(re.sub("%2f", "%252F", word, flags=re.IGNORECASE)) if "%" in word else word for word in words
     ]

@@ -81,12 +81,14 @@ class Host:
         if "WEBSITE_TIME_ZONE" in self._environ:
             log.warning("time_zone_ignored", extra={"hint": "Timers run in UTC, as on Flex Consumption."})
         # Before the app is imported, which may ask where it is reached, as core tools do it.
-        taken = _port_in_use_error(self._arguments.port)
+        # Taken now and served later: between, another process cannot get it.
+        taken = _reserve_port(self._arguments.port)
         self._environ["WEBSITE_HOSTNAME"] = f"127.0.0.1:{taken.getsockname()[1]}"
         self.functions = await index_app(app_dir)
         check_served(self.functions)
         outputs = QueueOutputs(self.functions, self._settings, self._connect_account, options.queues)
         invoker = Invoker(self._running, outputs.write)
+        # A disabled function is indexed and listed; only its trigger is off.
         live = [function for function in self.functions if not self._settings.disabled(function.name)]
         host_id = self._settings.host_id(app_dir)
         web_app = self._web_app(live, invoker, options, host_id)
@@ -112,6 +114,7 @@ class Host:
         running = self._running.names()
         if running:
             log.warning("invocations_abandoned", extra={"functions": running})
+        # What does not end in time is another host's to do, at once and not in ten minutes.
         await asyncio.gather(*(listener.abandon() for listener in self._queues))
         for account in self._accounts.values():
             await account.close()
@@ -155,6 +158,7 @@ class Host:
         return QueueListener(queue, options.queues, run, invisibility=self._arguments.invisibility)
 
     def _connect_account(self, connection_string: str) -> QueueAccount:
+        # One client for each account: a host serves several queues of one.
         if connection_string not in self._accounts:
             self._accounts[connection_string] = _connect_storage(QueueAccount, connection_string)
         return self._accounts[connection_string]
@@ -176,8 +180,10 @@ class Host:
         runner = self._runner = web.AppRunner(
             app,
             access_log=None,
+            # Requests that run get the same time as everything else.
             shutdown_timeout=grace,
             auto_decompress=False,
+            # Kestrel's limits are larger than aiohttp's: a long query must not fail here only.
             max_line_size=16 * 1024,
             max_field_size=32 * 1024,
         )
@@ -186,7 +192,7 @@ class Host:
         self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
 
 
-def _port_in_use_error(port: int) -> socket.socket:
+def _reserve_port(port: int) -> socket.socket:
     """A listening socket; who connects before the app is served waits. Raises UsageError."""
     try:
         return socket.create_server(("127.0.0.1", port))

@@ -16,4 +16,5 @@ async def first_of(*awaited: Awaitable[object]) -> None:
     finally:
         for task in tasks:
             task.cancel()
+        # Waited for: a cancelled task that still runs would touch what its caller has closed.
         await asyncio.gather(*tasks, return_exceptions=True)

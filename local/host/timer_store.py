@@ -24,6 +24,7 @@ from shared.kernel.errors import Locked, Unavailable
 log = logging.getLogger("host")
 
 CONTAINER = "azure-webjobs-hosts"
+# .NET's DateTime.MinValue, which the real host writes.
 NEVER = datetime(1, 1, 1, tzinfo=UTC)
 
 
@@ -142,6 +143,7 @@ class BlobTimerStore:
     async def hold(self, function: str) -> AsyncIterator[asyncio.Event]:
         """Hold the timer's lease and renew it until the block ends."""
         blob = self._service.get_blob_client(
+            # As the real host names it: hosts with one id exclude each other, of whatever make.
             CONTAINER, f"locks/{self._host_id}/Host.Functions.{function}.Listener"
         )
         lease = await self._acquire(blob, function)
@@ -153,6 +155,7 @@ class BlobTimerStore:
             renewing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await renewing
+            # Best effort: unreleased, it ends by itself within a minute.
             with contextlib.suppress(AzureError):
                 await lease.release()
 
@@ -176,6 +179,7 @@ class BlobTimerStore:
         loop = asyncio.get_running_loop()
         valid_until = loop.time() + self._lease_seconds
         while not lost.is_set():
+            # Two tries before it ends.
             await asyncio.sleep(self._lease_seconds / 3)
             began = loop.time()
             try:

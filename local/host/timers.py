@@ -93,6 +93,7 @@ class TimerListener:
         now = self._clock.now()
         self._status = await self._load(now)
         starting, self._starting = self._starting, False
+        # Missed while no host ran: fired once, and told by `IsPastDue`; several that were missed are one.
         if now > self._status.next:
             await self._fire(now, past_due=True)
         elif self._options.run_on_startup and starting:
@@ -124,6 +125,7 @@ class TimerListener:
         status = self._status
         if status is None:
             return
+        # Waited for: a timer never overlaps itself.
         await self._invoke(timer_input(status, past_due=past_due))
         self._status = ScheduleStatus(now, self._next_occurrence(now), now)
         try:
@@ -141,6 +143,7 @@ class TimerListener:
 
     def _next_occurrence(self, when: datetime) -> datetime:
         following = self._options.schedule.next_after(when)
+        # An expression that never occurs again is waited for in vain, and no error.
         return following if following is not None else datetime.max.replace(tzinfo=when.tzinfo)
 
 
