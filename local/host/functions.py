@@ -79,7 +79,7 @@ def _find_problems(function: Function) -> list[str]:
         if (binding.direction, binding.type) not in _SERVED or _is_deferred(binding)
     ]
     triggers = sum(binding.type.endswith("Trigger") for binding in function.bindings)
-    # The platform loads such a function and never calls it.
+    # Without exactly one nobody knows when to call it.
     if triggers != 1:
         problems.append(f"{function.name} with {triggers} triggers")
     return problems

@@ -183,7 +183,7 @@ class Host:
             # Requests that run get the same time as everything else.
             shutdown_timeout=grace,
             auto_decompress=False,
-            # Kestrel's limits are larger than aiohttp's: a long query must not fail here only.
+            # Longer than aiohttp's defaults: cookies of a sign-in and long queries are not to fail here only.
             max_line_size=16 * 1024,
             max_field_size=32 * 1024,
         )

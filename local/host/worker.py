@@ -86,7 +86,7 @@ async def index_app(app_dir: Path) -> list[Function]:
             "This host does not serve", value="HTTP streaming (azurefunctions-extensions-http-fastapi)"
         )
     metadata = (await runtime.functions_metadata_request(request)).function_metadata_results or ()
-    # Not started by the library's own indexing, since the real worker does it later.
+    # The pool in which sync functions run: the library leaves its start to the host.
     runtime.start_threadpool_executor()
     retried = [item.name for item in metadata if item.retry_options is not None]
     # Retry policies are the host's to carry out, and this one does not.
