@@ -29,6 +29,7 @@ def record_exchanges(into: list[ApiExchange]) -> Any:
 
     @web.middleware
     async def record(request: web.Request, handler: Handler) -> web.StreamResponse:
+        # aiohttp keeps the body, so that the handler reads it again.
         sent = parse_json(await request.read())
         response = await handler(request)
         is_json = isinstance(response, web.Response) and response.content_type == "application/json"

@@ -68,6 +68,7 @@ class Conversations:
             timeout=_TIMEOUT_SECONDS, allow_redirects=False,
         )  # fmt: skip
         self.integration.answers.append(answer.status_code)
+        # And nobody is told: the next command is met by silence.
         self.integration.enabled = answer.status_code != 410
         # As the server does, which marks what it posts for an integration.
         said = answer.json() if answer.status_code == 200 and answer.content else {}
@@ -81,6 +82,7 @@ class Conversations:
         """The webhook's body for a message."""
         made = {
             "token": self.integration.token if self.integration else "",
+            # Set on what an integration posted: a handler that answers itself goes round for ever.
             "bot": message.get("bot") or False,
             "trigger_word": self.integration.trigger if self.integration else "",
             "channel_id": message["rid"],
@@ -88,11 +90,13 @@ class Conversations:
             "message_id": message["_id"],
             "timestamp": message["ts"],
             "user_id": message["u"]["_id"],
+            # A name that its owner can change; only the id is a person.
             "user_name": message["u"]["username"],
             "text": message["msg"],
             "siteUrl": "http://localhost:3000",
         }
         made |= {"tmid": message["tmid"]} if message.get("tmid") else {}
+        # An edit comes by the same webhook: an old message can be made a command later.
         return made | ({"isEdited": True} if message.get("editedAt") else {})
 
     def thread(self, message: str) -> list[str]:
@@ -106,6 +110,7 @@ class Conversations:
 
     def _store_message(self, user: str, room: str, text: str, thread: str, **more: Any) -> dict[str, Any]:
         message = {
+            # Seventeen characters, as Meteor's.
             "_id": secrets.token_hex(9)[:17],
             "rid": room,
             "msg": text,
@@ -115,6 +120,7 @@ class Conversations:
             "urls": [],
             "mentions": [],
             "channels": [],
+            # The text once more, parsed: what is compared is `msg`.
             "md": [{"type": "PARAGRAPH", "value": [{"type": "PLAIN_TEXT", "value": text}]}],
             **({"tmid": thread} if thread else {}),
             **more,
@@ -134,6 +140,7 @@ class Conversations:
         if not user:
             return _unauthorized_answer()
         found = self.messages.get(request.query.get("msgId", ""))
+        # 400 for both, as the server does not tell whether there is such a message.
         if found is None or user not in self.members.get(str(found["rid"]), set()):
             return web.json_response({"success": False}, status=400)
         return web.json_response({"message": found, "success": True})

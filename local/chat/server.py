@@ -89,6 +89,7 @@ class ChatServer:
         """The chat as an aiohttp application."""
         app = web.Application(client_max_size=1 << 20, middlewares=[record_exchanges(self.exchanges)])
         app.router.add_post("/hooks/{id}/{token}", self._post)
+        # The older form of the address, which integrations of long ago still have.
         app.router.add_post("/hooks/{id}/{user}/{token}", self._post)
         app.router.add_get("/api/info", self._info)
         self.conversations.add_routes(app)
@@ -117,6 +118,7 @@ class ChatServer:
             return _failure_answer(str(error))
         if not content:
             return web.json_response({"success": True})  # an empty body posts nothing and is a success
+        # Off by default: a notice that names a channel is refused as a whole.
         if (content.get("channel") or content.get("roomId")) and not hook.may_override:
             return _failure_answer("overriding destination channel is disabled for this integration")
         hook.messages.append({"channel": hook.channel, **content})
@@ -135,6 +137,7 @@ def read_message(message: Mapping[str, Any]) -> str:
 def _message_content(content_type: str, body: bytes) -> dict[str, Any]:
     text = body.decode()
     if content_type == "application/x-www-form-urlencoded":
+        # Slack's form, which Rocket.Chat takes as well.
         text = parse_qs(text).get("payload", [text])[0]
     content = json.loads(text) if text else {}
     return content if isinstance(content, dict) else {}

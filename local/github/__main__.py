@@ -15,6 +15,7 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     with GitHubServer() as server:
+        # A repository with one commit: an empty one has no branch that anything could be asked of.
         server.repository("acme/chat").commit({"README.md": b"# chat\n"})
         announce(url=server.url, token=server.token)
         stop.wait()

@@ -35,6 +35,7 @@ class Accounts:
     def __init__(self) -> None:
         self.app_id = 424242
         self.installation_id = 1717
+        # With GitHub's prefixes, by which secret scanners and our own masking know its tokens.
         self.token = "ghp_" + secrets.token_urlsafe(27)[:36]
         self.token_lifetime = timedelta(hours=1)
         self.issued: dict[str, datetime] = {}
@@ -42,12 +43,14 @@ class Accounts:
     @property
     def private_key_pem(self) -> str:
         """The App's key in the form GitHub lets one download: PKCS#1 PEM."""
+        # PKCS#1, as the download has it: a reader that takes PKCS#8 only fails here.
         form = serialization.PrivateFormat.TraditionalOpenSSL
         encoded = _private_key().private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
         return encoded.decode()
 
     def issue(self) -> tuple[str, datetime]:
         """A new installation token and when it ends."""
+        # An hour: a deploy that runs longer has to fetch another one.
         token, end = "ghs_" + secrets.token_urlsafe(27)[:36], datetime.now(UTC) + self.token_lifetime
         self.issued[token] = end
         return token, end
@@ -63,6 +66,7 @@ class Accounts:
     def knows(self, authorization: str) -> bool:
         """Whether the header carries a valid token."""
         scheme, _, token = authorization.partition(" ")
+        # GitHub takes both words.
         if scheme.lower() not in ("bearer", "token"):
             return False
         return token == self.token or self.issued.get(token, datetime.min.replace(tzinfo=UTC)) > datetime.now(
@@ -81,12 +85,16 @@ class Accounts:
         except (ValueError, InvalidSignature):
             return "A JSON web token could not be decoded"
         now = time.time()
+        # `none` as an algorithm would let anybody in; GitHub signs with one only.
         if header.get("alg") != "RS256" or str(claims.get("iss")) != str(self.app_id):
             return "A JSON web token could not be decoded"
         if not claims.get("exp", 0) > now:
             return "'Expiration time' claim ('exp') must be a numeric value representing a time in the future"
+        # Ten minutes at most: https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-
+        # github-app/generating-a-json-web-token-jwt-for-a-github-app
         if claims["exp"] - now > 600:
             return "'Expiration time' claim ('exp') is too far in the future"
+        # A clock that is ahead is a refusal; GitHub's own advice is to date tokens a minute back.
         if claims.get("iat", now + 61) > now + 60:
             return "'Issued at' claim ('iat') must be in the past"
         return ""

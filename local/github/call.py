@@ -49,6 +49,7 @@ class GithubCall:
         """The commit a ref in the path means. Answers 422, as GitHub does for `/commits/{ref}`."""
         found = self.repo.resolve(self.match[name])
         if found is None:
+            # 422 and not 404, which a caller would take for a repository that is gone.
             raise Failure(422, f"No commit found for SHA: {self.match[name]}")
         return found
 
@@ -69,16 +70,20 @@ def paged_response(call: GithubCall, items: Sequence[Any], *, wrap: str = "", **
     `more` stands in that object besides.
     """
     part, headers = cut_page(call, items)
+    # Some lists stand in an object with a total, the older ones bare.
     content: Any = {"total_count": len(items), wrap: part, **more} if wrap else part
     return web.json_response(content, headers=headers)
 
 
 def cut_page(call: GithubCall, items: Sequence[Any]) -> tuple[list[Any], dict[str, str]]:
     """The page that is asked for, and the Link header that leads to the others."""
+    # Thirty by default and a hundred at most: https://docs.github.com/en/rest/using-the-rest-api/using-
+    # pagination-in-the-rest-api
     size = min(100, max(1, _parse_int(call.query.get("per_page"), 30)))
     number = max(1, _parse_int(call.query.get("page"), 1))
     last = max(1, -(-len(items) // size))
     links = []
+    # Callers follow this header and count no pages: the last one has no `next`.
     if number < last:
         links += [_page_link(call, number + 1, "next"), _page_link(call, last, "last")]
     if number > 1:

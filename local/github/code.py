@@ -27,6 +27,7 @@ def get_branch(call: GithubCall) -> web.Response:
     if sha is None:
         raise Failure(404, "Branch not found")
     rule = call.repo.protections.get(name)
+    # A ruleset protects a branch without being in here: who reads only the classic answer finds it unguarded.
     classic = rule is not None and not rule.by_ruleset
     contexts = list(rule.required_checks) if rule and classic else []
     checks = (
@@ -39,6 +40,7 @@ def get_branch(call: GithubCall) -> web.Response:
         {
             "name": name,
             "commit": render.render_commit(call.repo, call.repo.history.commits[sha], call.base),
+            # True for either kind, as GitHub has it.
             "protected": rule is not None,
             "protection": {
                 "enabled": classic,
@@ -55,6 +57,7 @@ def get_branch(call: GithubCall) -> web.Response:
 def get_protection(call: GithubCall) -> web.Response:
     """`GET /branches/{branch}/protection`: 404 for a branch that is not protected."""
     rule = call.repo.protections.get(call.match["branch"])
+    # 404 is also what a token without the right to see it gets there.
     if rule is None or rule.by_ruleset:
         raise Failure(404, "Branch not protected")
     contexts = list(rule.required_checks)
@@ -72,6 +75,7 @@ def get_branch_rules(call: GithubCall) -> web.Response:
     rules = []
     if rule and rule.by_ruleset:
         checks = [
+            # Without an app any may report the check, an author's own among them.
             {"context": name, **({} if app is None else {"integration_id": app})}
             for name, app in rule.required_checks.items()
         ]
@@ -162,6 +166,7 @@ def _file_item(path: str, content: Content, *, whole: bool) -> dict[str, object]
         "sha": blob_sha(content),
     }
     if isinstance(content, Symlink):
+        # A link's target, and nothing is followed: what it points to may be outside of the chart.
         entry["target"] = content.target
     elif whole:
         # Above 1 MB the JSON form has no content: callers must ask for the raw one or for the tarball.
@@ -192,6 +197,8 @@ def compare_commits(call: GithubCall) -> web.Response:
         (False, False): "identical",
     }
     paged = {"per_page", "page"} & call.query.keys()
+    # Without pages the oldest of a long range are missing:
+    # https://docs.github.com/en/rest/commits/commits#compare-two-commits
     part, headers = cut_page(call, ahead) if paged else (ahead[-250:], {})
     changes = history.changes(merge_base, head) if call.query.get("page", "1") == "1" else []
     return web.json_response(
@@ -202,6 +209,7 @@ def compare_commits(call: GithubCall) -> web.Response:
             "total_commits": len(ahead),
             "merge_base_commit": render.render_commit(call.repo, history.commits[merge_base], call.base),
             "commits": [render.render_commit(call.repo, history.commits[sha], call.base) for sha in part],
+            # At most 300, and nothing says that there were more.
             "files": [render.changed_file(call.repo, path, word, head) for path, word in changes[:300]],
         },
         headers=headers,
@@ -213,6 +221,7 @@ def get_tarball(call: GithubCall) -> web.Response:
     sha = call.repo.resolve(call.match["ref"])
     if sha is None:
         raise Failure(404, "Not Found")
+    # Another host there: a token that is sent on to it has left GitHub's API.
     place = f"{call.base}/codeload/{call.repo.full_name}/legacy.tar.gz/{sha}"
     return web.Response(status=302, headers={"Location": place})
 
@@ -260,4 +269,5 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/compare/{basehead:.+}", compare_commits),
     ("GET", "/tarball/{ref:.+}", get_tarball),
 )
+# After all others: its pattern would swallow `/commits/{ref}/pulls`.
 LAST_ROUTES: tuple[tuple[str, str, Handler], ...] = (("GET", "/commits/{ref:.+}", get_commit),)

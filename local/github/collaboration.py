@@ -29,6 +29,7 @@ def list_reviews(call: GithubCall) -> web.Response:
 def list_files(call: GithubCall) -> web.Response:
     """`GET /pulls/{n}/files`."""
     pull, history = call.pull(), call.repo.history
+    # Of a head that was lost by a forced push.
     if pull.head_sha not in history.commits:
         raise Failure(422, "Sorry, this diff is unavailable.")
     base = history.merge_base(pull.base_sha, pull.head_sha)
@@ -49,6 +50,7 @@ def list_check_runs(call: GithubCall) -> web.Response:
     sha = call.sha()
     runs = [check for check in call.repo.checks if check.sha == sha and check.app]
     if call.query.get("filter", "latest") == "latest":
+        # By app and name: two apps may report checks of the same name, and only one of them is required.
         runs = list({(check.app, check.name): check for check in runs}.values())
     return paged_response(call, [render.check_run(check) for check in runs], wrap="check_runs")
 
@@ -58,6 +60,7 @@ def get_combined_status(call: GithubCall) -> web.Response:
     sha = call.sha()
     newest = {check.name: check for check in call.repo.checks if check.sha == sha and not check.app}
     states = [check.conclusion or "pending" for check in newest.values()]
+    # Without any status GitHub says pending, which is no failure.
     state = "failure" if {"failure", "error"} & set(states) else "success"
     if not states or "pending" in states:
         state = "pending" if state == "success" else state
@@ -80,6 +83,7 @@ def create_comment(call: GithubCall) -> web.Response:
     comment = {
         "id": call.repo.next_id(),
         "body": call.required("body"),
+        # Who holds the token, whatever the body says: own comments are known by it.
         "user": render.render_user(call.login),
     }
     call.repo.comments.setdefault(number, []).append(comment)
@@ -104,6 +108,7 @@ def update_comment(call: GithubCall) -> web.Response:
 def get_permission(call: GithubCall) -> web.Response:
     """`GET /collaborators/{login}/permission`: the highest right a user has, in the four old words."""
     login = call.match["login"]
+    # Also for somebody who left: then it is `none` or `read`.
     permission = call.repo.permissions.get(login, "write")
     answer = {"permission": permission, "role_name": permission, "user": render.render_user(login)}
     return web.json_response(answer)
@@ -112,6 +117,7 @@ def get_permission(call: GithubCall) -> web.Response:
 def list_members(call: GithubCall) -> web.Response:
     """`GET /orgs/{org}/teams/{slug}/members`: 403 without the right to read the organization's members."""
     members = call.repo.teams.get(call.match["slug"])
+    # What an App without the permission `members: read` gets.
     if call.repo.teams_hidden:
         raise Failure(403, "Resource not accessible by integration")
     if members is None:

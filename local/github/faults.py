@@ -46,6 +46,7 @@ class GithubFaults:
         headers = {
             "x-ratelimit-limit": "5000",
             "x-ratelimit-remaining": "0",
+            # Seconds since 1970: the only word on how long to wait, as `retry-after` is missing.
             "x-ratelimit-reset": str(int(time.time()) + reset_seconds),
         }
         self.add(GithubFault(status, "API rate limit exceeded for installation.", headers, times, path))
@@ -63,6 +64,8 @@ class GithubFaults:
 
         `path="/codeload/"` is the limit of the host that serves archives.
         """
+        # The hour's budget is not spent, so that who looks at it alone tries again at once:
+        # https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api
         headers = {"x-ratelimit-remaining": "4321", "x-ratelimit-reset": str(int(time.time()) + 3000)}
         if retry_after_seconds is not None:
             headers["retry-after"] = str(retry_after_seconds)
@@ -72,6 +75,7 @@ class GithubFaults:
     def answer(self, path: str) -> web.Response | None:
         """The fault that meets this request, if any."""
         if self.down:
+            # No JSON: the answer is a load balancer's.
             return web.Response(status=503, text="<html>Unicorn!</html>", content_type="text/html")
         for fault in self.planned:
             if fault.path in path:

@@ -32,6 +32,7 @@ class Commit:
 
 def blob_sha(content: Content) -> str:
     """The object name git gives the content."""
+    # As git hashes it, so that a file can be held against its name.
     data = content.target.encode() if isinstance(content, Symlink) else content
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
@@ -51,6 +52,7 @@ class History:
 
     def add(self, parents: tuple[str, ...], files: Mapping[str, Content], author: str, message: str) -> str:
         """Add a commit; its SHA depends on everything in it and on how many there were before."""
+        # With a count: the same change twice is two commits, as their times differ there.
         seed = "\0".join((tree_sha(files), *parents, author, message, str(len(self.commits))))
         sha = hashlib.sha1(seed.encode(), usedforsecurity=False).hexdigest()
         self.commits[sha] = Commit(sha, parents, dict(files), author, message, self.now())
@@ -74,6 +76,7 @@ class History:
     def only_in(self, head: str, base: str) -> list[str]:
         """Commits of `head` that `base` does not have, oldest first."""
         of_base = set(self.ancestors(base))
+        # Oldest first, as comparisons list them.
         return [sha for sha in self.ancestors(head) if sha not in of_base][::-1]
 
     def apply(self, tree: Mapping[str, Content], base: str | None, head: str) -> dict[str, Content]:
@@ -86,6 +89,7 @@ class History:
         """Copies of the commits of `head` on `tip`, always with new SHAs; merges among them are left out."""
         for sha in self.only_in(head, tip):
             original = self.commits[sha]
+            # `git rebase` drops merges.
             if len(original.parents) == 1:
                 tree = self.apply(self.commits[tip].files, original.parents[0], sha)
                 tip = self.add((tip,), tree, original.author, original.message)

@@ -122,6 +122,7 @@ class Deployment:
 
 def app_id(slug: str) -> int:
     """The id of an app: that of GitHub's Actions, one made of the slug for others, 0 for none."""
+    # The id that rulesets on github.com name for Actions.
     known = {"": 0, "github-actions": 15368}
     return known[slug] if slug in known else int(hashlib.sha256(slug.encode()).hexdigest()[:6], 16)
 
@@ -185,6 +186,7 @@ class Repository:
         for pull in self.pulls.values():
             if pull.state == "open" and pull.head_ref == branch:
                 pull.head_sha = sha
+            # GitHub closes as merged what a push brings in, without any merge button, reviews or checks.
             elif pull.state == "open" and pull.base_ref == branch and pull.head_sha in now - before:
                 self._close_merged(pull, sha, by)
         return sha
@@ -212,6 +214,7 @@ class Repository:
         if name in self.branches:
             sha = self.branches[name]
             return sha if sha in self.history.commits else None
+        # GitHub resolves abbreviations, ambiguous ones to some commit.
         if len(ref) >= 7:
             return next((sha for sha in self.history.commits if sha.startswith(ref)), None)
         return None
@@ -238,12 +241,16 @@ class Repository:
         """Merge (`merge`, `squash` or `rebase`) and return `merge_commit_sha`; `also` is put in by hand."""
         history, tip = self.history, self.branches[pull.base_ref]
         if method == "rebase":
+            # None of the reviewed SHAs is in the branch afterwards.
             pull.copies = tuple(history.rebased(pull.head_sha, tip))
             sha = pull.copies[-1]
         else:
             common = history.merge_base(tip, pull.head_sha)
             merged = history.apply(history.commits[tip].files, common, pull.head_sha)
+            # What is in no reviewed commit: a conflict that was resolved in the merge, or something slipped
+            # in.
             tree = {**merged, **also}
+            # A squash has one parent: nothing in history leads to the branch's commits.
             parents = (tip, pull.head_sha) if method == "merge" else (tip,)
             sha = history.add(parents, tree, by, f"{pull.title} (#{pull.number})")
         self._close_merged(pull, sha, by)

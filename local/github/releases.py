@@ -35,10 +35,12 @@ def create_deployment(call: GithubCall) -> web.Response:
         raise Failure(422, f"No ref found for: {ref}")
     contexts = call.body.get("required_contexts")
     newest = {check.name: check.conclusion for check in call.repo.checks if check.sha == sha}
+    # All of them by default; an empty list asks for none.
     required = list(newest) if contexts is None else contexts
     if not all(newest.get(name) == "success" for name in required):
         raise Failure(409, f"Conflict: Commit status checks failed for {ref}.")
     name = str(call.body.get("environment", "production"))
+    # GitHub makes an environment that is named and not there, without any protection.
     if name not in call.repo.environments:
         call.repo.environment(name)
     description, payload = str(call.body.get("description") or ""), call.body.get("payload", {})
@@ -77,10 +79,12 @@ def create_status(call: GithubCall) -> web.Response:
     description = str(call.body.get("description") or "")
     if state not in STATES:
         raise Failure(422, f"Validation Failed: state is not included in the list: {state}")
+    # Refused, not cut: a status with a long reason is lost without this.
     if len(description) > DESCRIPTION_CHARACTERS:
         raise Failure(422, "Validation Failed: description is too long (maximum is 140 characters)")
     if deployment.state == "inactive":
         raise Failure(422, "Validation Failed: Cannot set a status on an inactive deployment.")
+    # https://docs.github.com/en/rest/deployments/statuses#create-a-deployment-status
     if state == "success" and call.body.get("auto_inactive", True):
         for other in call.repo.deployments:
             if (
@@ -116,6 +120,7 @@ def list_branch_policies(call: GithubCall) -> web.Response:
     environment = call.repo.environments.get(call.match["name"])
     if environment is None:
         raise Failure(404, "Not Found")
+    # Patterns are listed apart: the environment itself says only that there are some.
     patterns = environment.branches if isinstance(environment.branches, tuple) else ()
     policies = [{"id": index, "name": name, "type": "branch"} for index, name in enumerate(patterns)]
     return paged_response(call, policies, wrap="branch_policies")

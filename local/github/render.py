@@ -23,6 +23,7 @@ Json = dict[str, Any]
 
 def format_timestamp(at: datetime | None) -> str | None:
     """GitHub's timestamps: whole seconds in UTC with a Z."""
+    # Whole seconds: two reviews within one are told apart by their order alone.
     return at.strftime("%Y-%m-%dT%H:%M:%SZ") if at else None
 
 
@@ -104,6 +105,7 @@ def render_pull(repo: Repository, pull_request: Pull, base: str) -> Json:
 def listed_pull(repo: Repository, pull_request: Pull, base: str) -> Json:
     """A pull request as lists give it: without `merged` and who merged it."""
     whole = render_pull(repo, pull_request, base)
+    # Whether a listed one was merged is only in `merged_at`.
     return {key: value for key, value in whole.items() if key not in ("merged", "merged_by")}
 
 
@@ -113,6 +115,7 @@ def _render_head(repo: Repository, pull_request: Pull, base: str) -> Json:
     if pull_request.from_fork:
         fork = f"{pull_request.author}/{repo.name}"
         side = {**side, "label": f"{pull_request.author}:{pull_request.head_ref}"}
+        # The branch's name may be that of a branch of ours; the repository is what tells them apart.
         side["repo"] = {**render_repository(repo, base), "full_name": fork, "fork": True}
     return side
 
@@ -150,6 +153,7 @@ def check_run(check: StoredCheck) -> Json:
         "conclusion": check.conclusion,
         "started_at": format_timestamp(check.at),
         "completed_at": format_timestamp(check.at) if check.conclusion else None,
+        # Who reported it: a check's name can be chosen by anybody with a token.
         "app": {"id": app_id(check.app), "slug": check.app},
     }
 
@@ -193,6 +197,7 @@ def render_environment(environment: StoredEnvironment) -> Json:
     if environment.branches is not None:
         rules.append({"id": environment.id + 3, "type": "branch_policy"})
         protected = environment.branches == "protected"
+        # Null admits every branch.
         policy = {"protected_branches": protected, "custom_branch_policies": not protected}
     return {
         "id": environment.id,

@@ -80,6 +80,7 @@ class GitHubServer:
         app.router.add_get("/rate_limit", self._rate_limit)
         app.router.add_get("/user", self._user)
         app.router.add_get("/app", self._app)
+        # An endpoint that is not here is a 404, and in the log: an adapter that asks for more is found.
         app.router.add_route("*", "/{rest:.*}", self._nothing)
         return app
 
@@ -95,6 +96,7 @@ class GitHubServer:
         refused = self._refuse_call(request)
         if refused is not None:
             return refused
+        # After a planned fault: a limit or an outage is met before anybody looks at the token.
         if not self.accounts.knows(request.headers.get("Authorization", "")):
             return _error_response(401, "Bad credentials")
         repo = self._find_repository(request)

@@ -121,11 +121,13 @@ def _render_pushed(repo: Repository, sha: str, base: str) -> dict[str, Any] | No
 
 def encode_payload(payload: Mapping[str, Any]) -> bytes:
     """The body: compact JSON in UTF-8."""
+    # The signature is over these bytes: a receiver that writes the JSON anew computes another one.
     return json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def encode_form(payload: Mapping[str, Any]) -> bytes:
     """The body of a webhook with GitHub's default content type."""
+    # A webhook that is made in the pages comes in this form unless somebody changes it.
     return urlencode({"payload": encode_payload(payload).decode()}).encode()
 
 
@@ -142,6 +144,7 @@ def delivery_headers(
         "X-GitHub-Hook-Installation-Target-Type": "repository",
     }
     if secret:
+        # Sent beside the newer one for old receivers; who checks this one trusts SHA-1.
         headers["X-Hub-Signature"] = "sha1=" + hmac.new(secret.encode(), body, hashlib.sha1).hexdigest()
         headers["X-Hub-Signature-256"] = (
             "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
@@ -162,6 +165,7 @@ def deliver_event(
     body = encode_payload(payload)
     sent = delivery_headers(event, body, secret, delivery_id)
     started = time.monotonic()
+    # GitHub follows no redirect and tries no delivery again.
     answer = requests.post(url, data=body, headers=sent, timeout=timeout, allow_redirects=False)
     took = time.monotonic() - started
     return HookDelivery(sent["X-GitHub-Delivery"], answer.status_code, answer.text, took)
