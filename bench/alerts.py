@@ -14,7 +14,7 @@ from local.azure_and_chat import add_webhook
 from local.chat import ChatServer
 from local.fakes.blobs import MemoryBlobs
 from local.fakes.clock import ManualClock
-from local.fakes.faults import FaultPlan, faulty
+from local.fakes.faults import FaultPlan, with_faults
 from shared.adapters.apprise import parse_urls
 from shared.adapters.rocketchat_webhook import RocketChatWebhook, parse_webhook
 from shared.alerts.intake import AlertIntake, receive_alerts
@@ -39,7 +39,7 @@ _SECRETS = tuple(f"secret-number-{number:04}-of-many" for number in range(20))
 def run() -> dict[str, Any]:
     """`messages_for_10k`, and what they cost; the chat is a real HTTP server, the storage in memory."""
     clock, plan = ManualClock(datetime(2026, 3, 2, 12, tzinfo=UTC)), FaultPlan()
-    blobs = faulty(MemoryBlobs(clock), plan, "state")
+    blobs = with_faults(MemoryBlobs(clock), plan, "state")
     with ChatServer() as chat:
         (url,) = parse_urls(f"chat={add_webhook(chat)}")["chat"]
         webhook = RocketChatWebhook("chat", parse_webhook(url) or Secret(""))

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.data import ROOT
-from local.deploy_demo import DeployWatch, Site, ended
+from local.deploy_demo import DeployWatch, Site, wait_for_deploy
 from local.rocketchat.seed import seed_database
 from local.stack import Stack
 from shared.deploy.records.deploy_record import DeployRecord
@@ -46,7 +46,7 @@ def run() -> dict[str, dict[str, float]]:
 def _merged(site: Site, stack: Stack, greeting: str) -> tuple[datetime, DeployRecord]:
     pull = site.propose("8.2.0", greeting)
     asked = datetime.now(UTC)
-    record = ended(stack, site.merge(stack.host.url, pull))
+    record = wait_for_deploy(stack, site.merge(stack.host.url, pull))
     if record.state.value != "done":
         raise SystemExit(f"the merge was not deployed: {record.progress.reason}")
     return asked, record

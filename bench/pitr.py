@@ -10,7 +10,7 @@ from typing import Any
 
 from local.fakes.blobs import MemoryBlobs
 from local.fakes.clock import ManualClock
-from local.fakes.faults import FaultPlan, faulty
+from local.fakes.faults import FaultPlan, with_faults
 from local.fakes.mongodb import MemoryDatabase
 from local.fakes.notifications import MemoryNotifications
 from shared.backup.catalogue import SetCatalogue
@@ -113,11 +113,11 @@ def _count_idle_calls() -> int:
     blobs, state = MemoryBlobs(clock), MemoryBlobs(clock)
 
     def deps(plan: FaultPlan) -> CaptureDeps:
-        catalogue = SetCatalogue(faulty(blobs, plan, "blobs"), clock, (signer.public_text(),))
+        catalogue = SetCatalogue(with_faults(blobs, plan, "blobs"), clock, (signer.public_text(),))
         return CaptureDeps(
-            connect=lambda: faulty(database, plan, "database"),
+            connect=lambda: with_faults(database, plan, "database"),
             catalogue=catalogue,
-            state=faulty(state, plan, "state"),
+            state=with_faults(state, plan, "state"),
             clock=clock,
             recipients={recipient: parse_recipient(recipient)},
             signer=signer,

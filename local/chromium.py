@@ -124,7 +124,7 @@ class Phone:
             raise Unavailable("the script failed", value=answer["exceptionDetails"].get("text"))
         return answer["result"].get("value")
 
-    def look(self) -> dict[str, Any]:
+    def measure_page(self) -> dict[str, Any]:
         """How the page came out: edges and sizes in pixels, the poorest contrast, texts."""
         page: dict[str, Any] = self.read(_LOOK)
         return page
@@ -144,7 +144,7 @@ class Phone:
         dark = {"name": "prefers-color-scheme", "value": "dark"}
         self._call_method("Emulation.setEmulatedMedia", features=[dark])
 
-    def picture(self, path: Path, *, whole: bool = False) -> None:
+    def take_screenshot(self, path: Path, *, whole: bool = False) -> None:
         """Write what is seen as a PNG, or the whole page down to its end."""
         taken = self._call_method("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
         path.write_bytes(b64decode(taken["data"]))

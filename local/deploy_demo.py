@@ -170,7 +170,7 @@ class Site:
             raise SystemExit(f"the webhook was answered with {delivery.status}: {delivery.body}")
         return sha
 
-    def greeting(self) -> str:
+    def read_greeting(self) -> str:
         """What the chat's pods are told to say; empty if it is not deployed."""
         deployment = self.cluster.get("Deployment", f"{RELEASE}-rocketchat", NAMESPACE) or {"spec": {}}
         template = deployment["spec"].get("template") or {"metadata": {}}
@@ -217,7 +217,7 @@ class DeployWatch:
         return max(records, key=lambda record: record.started, default=None)
 
 
-def ended(stack: Stack, sha: str, *, seconds: float = _WAIT_SECONDS) -> DeployRecord:
+def wait_for_deploy(stack: Stack, sha: str, *, seconds: float = _WAIT_SECONDS) -> DeployRecord:
     """The deploy of the commit, once it is over. Raises SystemExit if that takes too long."""
     watch, deadline = DeployWatch(stack), time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -266,7 +266,7 @@ def run(stack: Stack, site: Site, step: Step = _silent_step) -> None:
 
 
 def _expect_state(stack: Stack, site: Site, sha: str, state: str) -> DeployRecord:
-    record = ended(stack, sha)
+    record = wait_for_deploy(stack, sha)
     if record.state.value != state:
         lines = [record.progress.reason, *record.gates, *record.log, *map(str, site.statuses(sha))]
         raise SystemExit(f"{sha[:7]} is {record.state.value}, not {state}:\n" + "\n".join(lines))

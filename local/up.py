@@ -67,7 +67,7 @@ def deploy(stack: Stack, site: Site) -> str:
     """Merge a pull request, of which GitHub tells the host; says how its deploy ended."""
     _print_line("deploying a merge …")
     sha = site.merge(stack.host.url, site.propose("8.2.0", "hello"))
-    record = deploy_demo.ended(stack, sha)
+    record = deploy_demo.wait_for_deploy(stack, sha)
     return f"deployed {sha[:7]}: {record.progress.state.value}"
 
 

@@ -79,7 +79,7 @@ class ArmFaults:
         """Close the connection without an answer; nothing was done."""
         self.answer(0, "", times=times, match=match)
 
-    def lose(self, *, times: int = 1, match: str = "") -> None:
+    def lose_answer(self, *, times: int = 1, match: str = "") -> None:
         """Do what is asked and close the connection without an answer."""
         with self._lock:
             pattern = re.compile(match, re.IGNORECASE)

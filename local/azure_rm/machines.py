@@ -63,7 +63,7 @@ class Vm(ArmResource):
         self.provisioning = provisioning
         self.history.append(Moment(at, power or self.power, provisioning, failure))
 
-    def seen(self, now: datetime, lag: timedelta) -> Moment:
+    def state_at(self, now: datetime, lag: timedelta) -> Moment:
         """The state that a view shows which is `lag` late."""
         past = [entry for entry in self.history if entry.at <= now - lag]
         return past[-1] if past else self.history[0]
@@ -102,14 +102,14 @@ class Vm(ArmResource):
             "location": self.location,
             "properties": {
                 "vmId": self.unique_id,
-                "provisioningState": self.seen(now, lag).provisioning,
-                "instanceView": {"statuses": self._state_statuses(self.seen(now, lag))},
+                "provisioningState": self.state_at(now, lag).provisioning,
+                "instanceView": {"statuses": self._state_statuses(self.state_at(now, lag))},
             },
         }
 
     def instance_view(self, now: datetime, lag: timedelta) -> Json:
         """The run-time state, as of `lag` ago."""
-        shown = self.seen(now, lag)
+        shown = self.state_at(now, lag)
         view: Json = {
             "computerName": self.name,
             "osName": "ubuntu",

@@ -47,7 +47,7 @@ class Conversations:
         self.tokens[user] = secrets.token_urlsafe(32)
         return self.tokens[user]
 
-    def say(self, user: str, room: str, text: str, *, thread: str = "", **more: Any) -> str:
+    def write_message(self, user: str, room: str, text: str, *, thread: str = "", **more: Any) -> str:
         """Somebody writes a message, and the integration hears of it; gives the message's id."""
         message = self._store_message(user, room, text, thread, **more)
         self.deliver(message)

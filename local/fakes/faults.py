@@ -1,9 +1,9 @@
 """Makes any port fail at a chosen step, so that a test can kill a job at every step it takes.
 
     plan = Plan()
-    job(faulty(blobs, plan, "blobs"), faulty(queues, plan, "queues"))     # a first run counts the steps
+    job(with_faults(blobs, plan, "blobs"), with_faults(queues, plan, "queues"))  # counts the steps
     for step in range(len(plan.steps)):
-        job(faulty(..., Plan(Fault(Killed(), step=step, when="after")), ...)
+        job(with_faults(..., Plan(Fault(Killed(), step=step, when="after")), ...)
 
 One plan can serve several ports; it numbers their operations in the order in which they begin. What an
 operation returns is watched too: each item of an iterator, entering and leaving a context manager, and the
@@ -44,7 +44,7 @@ class Fault:
     when: Literal["before", "after"] = "before"
     times: int = 1
 
-    def hits(self, operation: str, number: int, number_of_its_kind: int) -> bool:
+    def is_step(self, operation: str, number: int, number_of_its_kind: int) -> bool:
         """Whether this is the step."""
         if self.operation:
             number = number_of_its_kind if self.operation == operation else -1
@@ -64,7 +64,7 @@ class FaultPlan:
         self._death: BaseException | None = None
 
     @property
-    def dead(self) -> bool:
+    def is_dead(self) -> bool:
         """Whether the process was killed."""
         return self._death is not None
 
@@ -94,7 +94,7 @@ class FaultPlan:
                 raise Killed("it is dead already") from self._death
             number, of_its_kind = len(self.steps), self.steps.count(operation)
             self.steps.append(operation)
-        return [fault for fault in self._faults if fault.hits(operation, number, of_its_kind)]
+        return [fault for fault in self._faults if fault.is_step(operation, number, of_its_kind)]
 
     def _error_of(self, fault: Fault) -> BaseException:
         if isinstance(fault.error, Killed):
@@ -102,7 +102,7 @@ class FaultPlan:
         return fault.error
 
 
-def faulty(inner: T, plan: FaultPlan, name: str) -> T:
+def with_faults(inner: T, plan: FaultPlan, name: str) -> T:
     """The same port with the plan in between; its operations are named `name.method`."""
     return cast(T, _Faulty(inner, plan, name))
 

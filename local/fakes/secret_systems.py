@@ -31,7 +31,7 @@ class MemoryStorageKeys:
         self.keys[name] = _storage_key()
         return Secret(self.keys[name])
 
-    def opens(self, value: Secret) -> None:
+    def open_account(self, value: Secret) -> None:
         """As a reader opens the account with a key. Raises Refused."""
         if not any(key in value.reveal() for key in self.keys.values()):
             raise Refused("the storage account does not take the key")
@@ -95,13 +95,13 @@ class MemoryCredentials:
     def __init__(self, *valid: str) -> None:
         self.valid = set(valid)
 
-    def takes(self, value: Secret) -> bool:
+    def is_accepted(self, value: Secret) -> bool:
         """Whether it is taken."""
         return value.reveal().strip() in self.valid
 
     def signs_in(self, value: Secret) -> None:
         """Raises Refused if it is not taken."""
-        if not self.takes(value):
+        if not self.is_accepted(value):
             raise Refused("the sign-in is refused", value=urlsplit(value.reveal()).hostname)
 
 

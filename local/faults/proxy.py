@@ -56,13 +56,13 @@ class CuttingProxy:
             self._cuts_left = times
 
     def refuse(self) -> None:
-        """Reset all connections, and every new one at once, until `heal`."""
+        """Reset all connections, and every new one at once, until `restore`."""
         with self._state:
             self._refusing = True
         self._cut_all()
 
     def stall_after(self, answered_bytes: int) -> None:
-        """Fall silent, but keep the connections, once that many more bytes went to clients, until `heal`."""
+        """Fall silent, with connections kept, once that many more bytes went to clients, until `restore`."""
         with self._state:
             self._stall_in_bytes = answered_bytes
 
@@ -71,7 +71,7 @@ class CuttingProxy:
         with self._state:
             self._delay_seconds = seconds
 
-    def heal(self) -> None:
+    def restore(self) -> None:
         """Be faithful again."""
         with self._state:
             self._budget_bytes, self._stall_in_bytes, self._delay_seconds = None, None, 0.0
@@ -108,13 +108,13 @@ class CuttingProxy:
     def _pump_answers(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := server.recv(_CHUNK):
-                allowed = self._allowed(len(data))
+                allowed = self._count_allowed(len(data))
                 client.sendall(data[:allowed])
                 if allowed < len(data):
                     break
         self._drop(client, server)
 
-    def _allowed(self, size: int) -> int:
+    def _count_allowed(self, size: int) -> int:
         """How many of these bytes may pass; fewer than wanted means: and then cut."""
         with self._state:
             if self._delay_seconds:

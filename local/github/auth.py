@@ -63,7 +63,7 @@ class Accounts:
         """Whose a valid token is: the person's, or the App's, which is a bot."""
         return OWNER if authorization.partition(" ")[2] == self.token else f"{APP_SLUG}[bot]"
 
-    def knows(self, authorization: str) -> bool:
+    def accepts_token(self, authorization: str) -> bool:
         """Whether the header carries a valid token."""
         scheme, _, token = authorization.partition(" ")
         # GitHub takes both words.

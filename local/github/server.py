@@ -97,7 +97,7 @@ class GitHubServer:
         if refused is not None:
             return refused
         # After a planned fault: a limit or an outage is met before anybody looks at the token.
-        if not self.accounts.knows(request.headers.get("Authorization", "")):
+        if not self.accounts.accepts_token(request.headers.get("Authorization", "")):
             return _error_response(401, "Bad credentials")
         repo = self._find_repository(request)
         if repo is None:
@@ -170,7 +170,7 @@ class GitHubServer:
         authorization = request.headers.get("Authorization", "")
         if (refused := self._refuse_call(request)) is not None:
             return refused
-        if not self.accounts.knows(authorization):
+        if not self.accounts.accepts_token(authorization):
             return _error_response(401, "Bad credentials")
         login = self.accounts.login(authorization)
         if login != OWNER:

@@ -251,5 +251,6 @@ def decode_path(raw_path: str) -> list[str]:
         return []
     return [
         # A decoded slash would make two segments of one; Kestrel leaves it encoded.
-        unquote(re.sub("%2f", "%252F", word, flags=re.IGNORECASE)) if "%" in word else word for word in words
+        unquote(re.sub("%2f", "%252F", word, flags=re.IGNORECASE)) if "%" in word else word
+        for word in words
     ]

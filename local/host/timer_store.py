@@ -144,7 +144,8 @@ class BlobTimerStore:
         """Hold the timer's lease and renew it until the block ends."""
         blob = self._service.get_blob_client(
             # As the real host names it: hosts with one id exclude each other, of whatever make.
-            CONTAINER, f"locks/{self._host_id}/Host.Functions.{function}.Listener"
+            CONTAINER,
+            f"locks/{self._host_id}/Host.Functions.{function}.Listener",
         )
         lease = await self._acquire(blob, function)
         lost = asyncio.Event()

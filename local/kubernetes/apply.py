@@ -24,7 +24,7 @@ class Manager:
     api_version: str
     subresource: str = ""
 
-    def told(self) -> str:
+    def describe_owner(self) -> str:
         """As conflicts name it."""
         if self.operation == "Apply":
             return f'"{self.name}"'
@@ -148,7 +148,7 @@ def apply_config(
     merged = drop_members(merged, shape, lambda path: path in dropped)
     touched, removed = f.changed_fields(base, merged, shape)
     conflicts = [
-        (other.told(), f.format_path(path))
+        (other.describe_owner(), f.format_path(path))
         for other, owned in owners.items()
         if other != manager
         for path in sorted(owned & touched)

@@ -40,11 +40,11 @@ class Behaviour:
     paused: bool = False
     """Nodes and controllers do nothing at all, as if they were down."""
 
-    def pulls(self, image: str) -> bool:
+    def can_pull(self, image: str) -> bool:
         """Whether the image can be had."""
         return not _matches_image(image, self.never_pulled)
 
-    def delay(self, container: Object) -> float | None:
+    def readiness_delay(self, container: Object) -> float | None:
         """Simulated seconds from start to readiness; None for never."""
         image = str(container.get("image", ""))
         if _matches_image(image, self.never_ready):
@@ -53,7 +53,7 @@ class Behaviour:
         own = [seconds for part, seconds in self.ready_after.items() if part in image]
         return max([self.ready_seconds, *own]) + float(probe.get("initialDelaySeconds") or 0)
 
-    def ending(self, container: Object, *, initial: bool = False) -> tuple[int, float] | None:
+    def find_exit(self, container: Object, *, initial: bool = False) -> tuple[int, float] | None:
         """Exit code and simulated seconds until then; None for a container that runs on.
 
         An `initial` container that is no sidecar ends by itself, whatever program it runs.

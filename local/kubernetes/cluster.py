@@ -53,7 +53,7 @@ class EmbeddedCluster:
     def resource(self, kind: str, api_version: str = "") -> ApiResource:
         """The served resource of a kind. Raises KeyError."""
         found = self.registry.catalogue.by_kind(api_version, kind) if api_version else None
-        return found or self.registry.catalogue.named(kind)
+        return found or self.registry.catalogue.find_kind(kind)
 
     def add(self, *items: Mapping[str, Any]) -> list[Object]:
         """Create objects as an administrator would; a `status` is kept. Raises `ApiError`."""

@@ -60,7 +60,7 @@ def _walk_leaves(value: Any, shape: Shape, path: Path) -> Iterator[tuple[Path, A
     for part, child, below in parts:
         here = (*path, part)
         empty = child is None or child == {}
-        free = isinstance(value, list) or not shape.declares(part[2:])
+        free = isinstance(value, list) or not shape.has_field(part[2:])
         if (empty or free) and owned_children(child, below) is not None:
             yield here, _PRESENT  # present as such, whatever is inside
         yield from _walk_leaves(child, below, here)

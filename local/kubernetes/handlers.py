@@ -49,7 +49,7 @@ class ApiCall:
             subresource=self.target.subresource,
         )
 
-    def decoded(self) -> Any:
+    def decode_content(self) -> Any:
         """The body as an object. Raises `ApiError` 400, 415."""
         return decode_body(self.body, self.content_type)
 
@@ -92,14 +92,16 @@ def list_collection(cluster: EmbeddedCluster, call: ApiCall) -> Answer:
 def create_object(cluster: EmbeddedCluster, call: ApiCall) -> Answer:
     """POST."""
     write = call.write()
-    created = cluster.registry.create(call.resource, call.target.namespace, call.decoded(), write)
+    created = cluster.registry.create(call.resource, call.target.namespace, call.decode_content(), write)
     return Answer(created, 201, write.warnings)
 
 
 def update_object(cluster: EmbeddedCluster, call: ApiCall) -> Answer:
     """PUT."""
     write, target = call.write(), call.target
-    updated = cluster.registry.update(call.resource, target.namespace, target.name, call.decoded(), write)
+    updated = cluster.registry.update(
+        call.resource, target.namespace, target.name, call.decode_content(), write
+    )
     return Answer(updated, 200, write.warnings)
 
 
@@ -110,9 +112,11 @@ def patch_object(cluster: EmbeddedCluster, call: ApiCall) -> Answer:
         if not call.query.get("fieldManager"):
             cause = ("fieldManager", "FieldValueRequired", "Required value: is required for apply patch")
             raise errors.invalid_error("PatchOptions", "meta.k8s.io", "", [cause])
-        item, new = cluster.registry.apply(resource, target.namespace, target.name, call.decoded(), write)
+        item, new = cluster.registry.apply(
+            resource, target.namespace, target.name, call.decode_content(), write
+        )
         return Answer(item, 201 if new else 200, write.warnings)
-    body = call.decoded()
+    body = call.decode_content()
 
     def change(current: Object) -> Any:
         return patched_object(cluster, call, current, body)
@@ -156,7 +160,7 @@ def delete_collection(cluster: EmbeddedCluster, call: ApiCall) -> Answer:
 
 def delete_options(call: ApiCall) -> Object:
     """From the body or, for clients that send none, from the query. Raises `ApiError` 400."""
-    options = call.decoded() if call.body else {}
+    options = call.decode_content() if call.body else {}
     if not isinstance(options, dict):
         raise bad_request("the body of a deletion is a DeleteOptions object")
     for name in ("propagationPolicy", "dryRun"):

@@ -37,11 +37,11 @@ class Pages:
     def __init__(self) -> None:
         self._rests: OrderedDict[str, tuple[list[Object], str]] = OrderedDict()
 
-    def forget(self) -> None:
+    def expire_tokens(self) -> None:
         """Let every continue token expire."""
         self._rests.clear()
 
-    def first(self, items: list[Object], revision: str, limit: int) -> tuple[list[Object], Object]:
+    def first_page(self, items: list[Object], revision: str, limit: int) -> tuple[list[Object], Object]:
         """A page of at most `limit` items (0: all), and the list's metadata."""
         meta: Object = {"resourceVersion": revision}
         if 0 < limit < len(items):
@@ -53,7 +53,7 @@ class Pages:
             items = items[:limit]
         return items, meta
 
-    def after(self, token: str, limit: int) -> tuple[list[Object], Object]:
+    def next_page(self, token: str, limit: int) -> tuple[list[Object], Object]:
         """The page that a token stands for. Raises `ApiError` 410."""
         if token not in self._rests:
             raise expired_error(
@@ -61,7 +61,7 @@ class Pages:
                 "You can start a new list without the continue parameter."
             )
         items, revision = self._rests[token]
-        return self.first(items, revision, limit)
+        return self.first_page(items, revision, limit)
 
 
 def list_items(
@@ -70,7 +70,7 @@ def list_items(
     """The list object that a GET of a collection answers. Raises `ApiError` 400, 410, 504."""
     limit = read_number(query, "limit")
     if token := query.get("continue"):
-        items, meta = pages.after(token, limit)
+        items, meta = pages.next_page(token, limit)
     else:
         revision = read_number(query, "resourceVersion")
         with store.lock:
@@ -78,8 +78,10 @@ def list_items(
                 raise ApiError(
                     504, "Timeout", f"Too large resource version: {revision}, current: {store.revision}"
                 )
-            found = [item for item in store.items(resource.bucket, chosen.namespace) if chosen.takes(item)]
-            items, meta = pages.first(found, str(store.revision), limit)
+            found = [
+                item for item in store.items(resource.bucket, chosen.namespace) if chosen.matches_object(item)
+            ]
+            items, meta = pages.first_page(found, str(store.revision), limit)
     shown = [as_version(item, resource) for item in items]
     return {
         "kind": f"{resource.kind}List",
@@ -102,8 +104,8 @@ def event_of(change: Change, chosen: selectors.Selection, resource: ApiResource)
 
     An object that begins or ceases to be selected is told as ADDED or DELETED.
     """
-    is_in = change.kind != "DELETED" and chosen.takes(change.item)
-    was_in = change.before is not None and chosen.takes(change.before)
+    is_in = change.kind != "DELETED" and chosen.matches_object(change.item)
+    was_in = change.before is not None and chosen.matches_object(change.before)
     if not is_in and not was_in:
         return None
     kind = "DELETED" if not is_in else "MODIFIED" if was_in else "ADDED"

@@ -166,7 +166,7 @@ class Catalogue:
         """The resource of an object's `apiVersion` and `kind`."""
         return self._by_kind.get((api_version, kind))
 
-    def named(self, kind: str) -> ApiResource:
+    def find_kind(self, kind: str) -> ApiResource:
         """The first resource of that kind, for callers who need no version. Raises KeyError."""
         for resource in self.resources:
             if resource.kind == kind:

@@ -58,12 +58,12 @@ class Shape:
     def _shape_at(self, node: Mapping[str, Any] | None) -> Shape:
         return Shape(node if isinstance(node, Mapping) else {}, self.version)
 
-    def declares(self, name: str) -> bool:
+    def has_field(self, name: str) -> bool:
         """Whether the schema names this field."""
         return name in (self.node.get("properties") or {})
 
     @property
-    def typed(self) -> bool:
+    def has_fields(self) -> bool:
         """Whether fields are declared here, in contrast to a map of free keys."""
         return bool(self.node.get("properties"))
 
@@ -72,7 +72,7 @@ class Shape:
         """Whether undeclared fields are welcome."""
         if not self.node or self.node.get("x-kubernetes-preserve-unknown-fields"):
             return True
-        return not self.typed and self.node.get("additionalProperties") is not False
+        return not self.has_fields and self.node.get("additionalProperties") is not False
 
     def field(self, name: str) -> Shape:
         """The shape under a key."""

@@ -31,7 +31,7 @@ class Requirement:
     operator: str  # in, notin, exists, absent, <, >
     values: frozenset[str] = frozenset()
 
-    def holds(self, labels: Mapping[str, str]) -> bool:
+    def matches_labels(self, labels: Mapping[str, str]) -> bool:
         """Whether these labels satisfy the term; `notin` and `!=` are also satisfied by absence."""
         value = labels.get(self.key)
         match self.operator:
@@ -74,7 +74,7 @@ def parse_labels(text: str) -> tuple[Requirement, ...]:
 
 def match_labels(requirements: tuple[Requirement, ...], labels: Mapping[str, str] | None) -> bool:
     """Whether all terms hold; no terms select everything."""
-    return all(requirement.holds(labels or {}) for requirement in requirements)
+    return all(requirement.matches_labels(labels or {}) for requirement in requirements)
 
 
 def of_object(selector: Mapping[str, Any] | None) -> tuple[Requirement, ...] | None:
@@ -162,7 +162,7 @@ class Selection:
     labels: tuple[Requirement, ...] = ()
     fields: tuple[Requirement, ...] = ()
 
-    def takes(self, item: Object) -> bool:
+    def matches_object(self, item: Object) -> bool:
         """Whether the object is part of it."""
         meta = item["metadata"]
         if self.namespace and meta.get("namespace") != self.namespace:

@@ -95,7 +95,7 @@ class Store:
             self._compacted = self.revision if revision is None else revision
             self._log = [change for change in self._log if change.revision > self._compacted]
 
-    def since(self, revision: int, bucket: Bucket | None = None) -> list[Change]:
+    def list_changes(self, revision: int, bucket: Bucket | None = None) -> list[Change]:
         """The changes after a revision. Raises `ApiError` 410 if some of them are forgotten."""
         with self.lock:
             if revision < self._compacted:

@@ -25,7 +25,7 @@ def answer_scale(cluster: EmbeddedCluster, call: ApiCall) -> Answer:
     current = cluster.registry.get(call.resource, target.namespace, target.name)
     if target.verb == "get":
         return Answer(_scale_of(current))
-    body = call.decoded()
+    body = call.decode_content()
     write = call.write()
 
     def change(item: Object) -> Object:
@@ -92,7 +92,7 @@ def _waiting_message(pod: Object, container: str) -> str:
 def evict_pod(cluster: EmbeddedCluster, call: ApiCall) -> Answer:
     """POST of an Eviction: a deletion by another name."""
     target = call.target
-    options = call.decoded().get("deleteOptions") or {}
+    options = call.decode_content().get("deleteOptions") or {}
     deletion.delete_object(cluster.registry, call.resource, target.namespace, target.name, options)
     return Answer(
         {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, 201
@@ -106,7 +106,7 @@ def issue_token(cluster: EmbeddedCluster, call: ApiCall) -> Answer:
     """
     target = call.target
     cluster.registry.get(call.resource, target.namespace, target.name)
-    spec = call.decoded().get("spec") or {}
+    spec = call.decode_content().get("spec") or {}
     seconds = int(spec.get("expirationSeconds") or 3600)
     if seconds < _SHORTEST_TOKEN:
         raise bad_request("spec.expirationSeconds: may not specify a duration less than 10 minutes")
@@ -120,7 +120,7 @@ def issue_token(cluster: EmbeddedCluster, call: ApiCall) -> Answer:
     ends = cluster.registry.now() + timedelta(seconds=seconds)
     token = cluster.token_for(target.name, target.namespace, secret=secret, ends=ends)
     status = {"token": token, "expirationTimestamp": format_timestamp(ends)}
-    return Answer({**call.decoded(), "metadata": {"name": target.name}, "status": status}, 201)
+    return Answer({**call.decode_content(), "metadata": {"name": target.name}, "status": status}, 201)
 
 
 def finalize_namespace(cluster: EmbeddedCluster, call: ApiCall) -> Answer:
@@ -141,7 +141,7 @@ BELOW: Mapping[str, Callable[[EmbeddedCluster, ApiCall], Answer]] = {
 
 def review_access(cluster: EmbeddedCluster, call: ApiCall, user: access.User) -> Answer:
     """`kubectl auth can-i` and `kubectl auth whoami`."""
-    body = copy.deepcopy(call.decoded())
+    body = copy.deepcopy(call.decode_content())
     if call.resource.kind == "SelfSubjectReview":
         body["status"] = {"userInfo": {"username": user.name, "groups": list(user.groups)}}
         return Answer(body, 201)
@@ -177,7 +177,7 @@ def answer_metrics(cluster: EmbeddedCluster, call: ApiCall) -> Answer:
             _measured_item(call, now, _pod_place(pod), {"containers": _pod_usage(pod)}) for pod in pods
         ]
     chosen = listing.parse_selection(call.resource, call.target, call.query)
-    measured = [item for item in measured if selectors.Selection.takes(chosen, item)]
+    measured = [item for item in measured if selectors.Selection.matches_object(chosen, item)]
     if call.target.name:
         if not measured:
             raise not_found_error(call.resource.plural, call.resource.group, call.target.name)

@@ -40,7 +40,7 @@ def prune_fields(value: Any, shape: Shape, unknown: list[str], path: str = "") -
         for name, child in value.items():
             if child is None:
                 continue
-            if shape.typed and not shape.declares(name) and not shape.open:
+            if shape.has_fields and not shape.has_field(name) and not shape.open:
                 unknown.append(_join_path(path, name))
             else:
                 pruned[name] = prune_fields(child, shape.field(name), unknown, _join_path(path, name))

@@ -93,14 +93,14 @@ class Watch:
         events: list[Object] = [
             {"type": "ADDED", "object": as_version(item, self._resource)}
             for item in items
-            if self._chosen.takes(item)
+            if self._chosen.matches_object(item)
         ]
         if initial:
             events.append(listing.bookmark_event(self._resource, self._position, initial_end=True))
         return events
 
     def _new_events(self) -> list[Object]:
-        changes = self._store.since(self._position, self._resource.bucket)
+        changes = self._store.list_changes(self._position, self._resource.bucket)
         if changes:
             self._position = changes[-1].revision
         events = (listing.event_of(change, self._chosen, self._resource) for change in changes)

@@ -46,7 +46,9 @@ def avatar_files(world: ChatWorld, seed: int) -> list[Stored]:
     """A small picture of each person."""
     dice = Dice(seed, "avatars")
     return [
-        Stored(dice.id17(), person.username, "image/png", dice.lognormal(4000, 0.4, low=900, high=30_000), at)
+        Stored(
+            dice.make_id(), person.username, "image/png", dice.lognormal(4000, 0.4, low=900, high=30_000), at
+        )
         for at, person in enumerate(world.people, world.start)
     ]
 
@@ -76,9 +78,9 @@ def custom_sounds(world: ChatWorld, seed: int) -> tuple[list[Document], list[Sto
     rows: list[Document] = []
     stored = []
     for name in ("Glöckchen", "gong", "whistle"):
-        sound_id = dice.id17()
+        sound_id = dice.make_id()
         rows.append({"_id": sound_id, "name": name, "extension": "mp3", "_updatedAt": bson_date(world.start)})
-        size = dice.between(8_000, 20_000)
+        size = dice.draw_between(8_000, 20_000)
         stored.append(Stored(ObjectId(dice.bytes(12)), f"{sound_id}.mp3", "audio/mpeg", size, world.start))
     return rows, stored
 
@@ -87,7 +89,7 @@ def asset_files(world: ChatWorld, seed: int) -> list[Stored]:
     """Logos and icons; the settings hold their addresses only."""
     dice = Dice(seed, "assets")
     return [
-        Stored(ObjectId(dice.bytes(12)), name, "image/png", dice.between(2_000, 12_000), world.start)
+        Stored(ObjectId(dice.bytes(12)), name, "image/png", dice.draw_between(2_000, 12_000), world.start)
         for name in ("logo", "background", "favicon", "favicon_16", "touchicon_180")
     ]
 
@@ -102,7 +104,7 @@ def app_packages(world: ChatWorld, seed: int) -> tuple[list[Document], list[Stor
         texts = {f"{name}.{speaker.slug(1)}.{number}": speaker.sentence() for number in range(60)}
         rows.append(
             {
-                "_id": dice.hex24(),
+                "_id": dice.make_object_id(),
                 "info": {
                     "name": name.title(),
                     "nameSlug": name,
@@ -114,11 +116,11 @@ def app_packages(world: ChatWorld, seed: int) -> tuple[list[Document], list[Stor
                 "settings": {"limit": {"id": "limit", "value": 5, "packageValue": 5, "required": False}},
                 "implemented": {"IPostMessageSent": True, "ISlashCommand": True},
                 "sourcePath": f"GridFS:/{package}",
-                "signature": speaker.dice.hex24(),
+                "signature": speaker.dice.make_object_id(),
                 "createdAt": bson_date(world.start + DAY),
                 "_updatedAt": bson_date(world.start + DAY),
             }
         )
-        size = dice.between(15_000, 60_000)
+        size = dice.draw_between(15_000, 60_000)
         stored.append(Stored(package, f"{name}-1.4.0.package", "application/zip", size, world.start + DAY))
     return rows, stored

@@ -29,20 +29,20 @@ def statistics_documents(world: ChatWorld, seed: int) -> Iterator[Document]:
     names = [f"{group}{what}" for group in _COUNTED for what in _COUNTS]
     at = world.now
     while True:
-        document: Document = {name: dice.below(100_000) for name in names}
+        document: Document = {name: dice.draw_below(100_000) for name in names}
         document |= {
-            "_id": dice.hex24(),
+            "_id": dice.make_object_id(),
             "uniqueId": "kX8hJmZ3vTqLw5RcY",
             "version": "7.10.2",
             "installedAt": format_iso(world.start),
-            "lastLogin": format_iso(at - dice.below(DAY)),
-            "lastMessageSentAt": bson_date(at - dice.below(HOUR)),
+            "lastLogin": format_iso(at - dice.draw_below(DAY)),
+            "lastMessageSentAt": bson_date(at - dice.draw_below(HOUR)),
             "os": _os_facts(dice),
             "process": {"nodeVersion": "v22.16.0", "pid": 1, "uptime": dice.random() * 1e6},
             "deploy": {"method": "helm", "platform": "selfinstall"},
             "mongoVersion": "8.0.12",
             "mongoStorageEngine": "wiredTiger",
-            "uploadsTotalSize": float(dice.below(5_000_000_000)),
+            "uploadsTotalSize": float(dice.draw_below(5_000_000_000)),
             "avgUploadSize": dice.random() * 500_000,
             "apps": {"engineVersion": "1.55.0", "totalInstalled": 3, "totalFailed": False},
             "createdAt": bson_date(at),
@@ -63,12 +63,12 @@ def _os_facts(dice: Dice) -> Document:
         "loadavg": [dice.random(), dice.random(), dice.random()],
         # Beyond int32 JavaScript's numbers become doubles.
         "totalmem": 16_765_456_384.0,
-        "freemem": float(dice.below(8_000_000_000)),
+        "freemem": float(dice.draw_below(8_000_000_000)),
         "cpus": [
             {
                 "model": "AMD EPYC 9004",
                 "speed": 0,
-                "times": {name: float(dice.below(10**9)) for name in times},
+                "times": {name: float(dice.draw_below(10**9)) for name in times},
             }
             for _ in range(4)
         ],

@@ -33,11 +33,11 @@ class Dice:
             for start in range(0, len(text), 17):
                 yield text[start : start + 17]
 
-    def id17(self) -> str:
+    def make_id(self) -> str:
         """Like Meteor's `Random.id()`: 17 signs."""
         return next(self._ids)
 
-    def hex24(self) -> str:
+    def make_object_id(self) -> str:
         """An ObjectId's 24 hex digits as a string."""
         return self.rng.randbytes(12).hex()
 
@@ -45,23 +45,23 @@ class Dice:
         """Incompressible bytes."""
         return self.rng.randbytes(count)
 
-    def below(self, end: int) -> int:
+    def draw_below(self, end: int) -> int:
         """A whole number from 0 up to `end`, exclusive; faster than `randrange`."""
         return int(self.random() * end)
 
-    def between(self, low: int, high: int) -> int:
+    def draw_between(self, low: int, high: int) -> int:
         """A whole number from `low` to `high`, both inclusive."""
         return low + int(self.random() * (high - low + 1))
 
-    def chance(self, probability: float) -> bool:
+    def draw_bool(self, probability: float) -> bool:
         """True with that probability."""
         return self.random() < probability
 
-    def pick(self, things: Sequence[T]) -> T:
+    def pick_one(self, things: Sequence[T]) -> T:
         """One of them, all equally likely."""
         return things[int(self.random() * len(things))]
 
-    def some(self, things: Sequence[T], count: int) -> list[T]:
+    def pick_some(self, things: Sequence[T], count: int) -> list[T]:
         """At most `count` different ones, in random order; several times as fast as `sample` for a few."""
         end = len(things)
         size = min(count, end)
@@ -83,8 +83,8 @@ class Dice:
         """
         return self.from_table(zipf_table(things, flat=flat, power=power))
 
-    def endless(self, things: Sequence[T]) -> Iterator[T]:
-        """Endless picks, all (nearly) equally likely; four times as fast as `pick`."""
+    def pick_forever(self, things: Sequence[T]) -> Iterator[T]:
+        """Endless picks, all (nearly) equally likely; four times as fast as `pick_one`."""
         return self.from_table(even_table(things))
 
     def from_table(self, table: Sequence[T]) -> Iterator[T]:

@@ -30,7 +30,7 @@ KINDS = (
 
 def png_bytes(dice: Dice, size: int) -> Iterator[bytes]:
     """A PNG's signature and header, image data in IDAT chunks with right checksums, and the end chunk."""
-    header = struct.pack(">IIBBBBB", dice.between(16, 4000), dice.between(16, 4000), 8, 6, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", dice.draw_between(16, 4000), dice.draw_between(16, 4000), 8, 6, 0, 0, 0)
     head = b"\x89PNG\r\n\x1a\n" + _png_chunk(b"IHDR", header)
     tail = _png_chunk(b"IEND", b"")
     yield head
@@ -68,7 +68,7 @@ def zip_bytes(dice: Dice, size: int) -> Iterator[bytes]:
     remaining = size
     while remaining > 60:
         data = dice.bytes(min(remaining - 60, 60_000))
-        name = f"data/{dice.hex24()}.bin".encode()
+        name = f"data/{dice.make_object_id()}.bin".encode()
         fields = (20, 0, 8, 0, 0, zlib.crc32(data), len(data), len(data), len(name), 0)
         piece = b"PK\x03\x04" + struct.pack("<HHHHHIIIHH", *fields) + name + data
         yield piece
@@ -101,13 +101,13 @@ class FileBytes:
     def _csv_bytes(self, dice: Dice, size: int) -> Iterator[bytes]:
         yield b"id,when,amount,text\r\n"
         for row in range(size // 30 + 1):
-            amount = dice.below(10_000_000) / 100
+            amount = dice.draw_below(10_000_000) / 100
             yield f"{row},{1_700_000_000 + row * 61},{amount},{self._speaker.words(4)}\r\n".encode()
 
     def _log_bytes(self, dice: Dice, size: int) -> Iterator[bytes]:
         for row in range(size // 40 + 1):
-            level = "INFO" if dice.chance(0.9) else "ERROR"
-            where = f"10.{dice.below(4)}.{dice.below(256)}.{dice.below(256)}"
+            level = "INFO" if dice.draw_bool(0.9) else "ERROR"
+            where = f"10.{dice.draw_below(4)}.{dice.draw_below(256)}.{dice.draw_below(256)}"
             yield f"2026-10-{row // 90_000 % 31 + 1:02} {level} {where} {self._speaker.words(6)}\n".encode()
 
     def make(self, kind: str, size: int) -> bytes:
@@ -131,14 +131,14 @@ def plan_uploads(world: ChatWorld, seed: int, total_bytes: int) -> list[Upload]:
     sizes = [0, 1, CHUNK_BYTES, CHUNK_BYTES + 1]
     remaining = total_bytes
     while remaining > 0 or sizes:
-        _, media_type, suffix, median = dice.pick(kinds)
+        _, media_type, suffix, median = dice.pick_one(kinds)
         drawn = dice.lognormal(median, 1.0, low=300, high=40_000_000)
         # No single file may eat the budget of a small database.
         size = sizes.pop(0) if sizes else min(drawn, max(remaining, 2_000), max(total_bytes // 3, 20_000))
-        room = dice.pick(rooms)
-        at = world.start + dice.below(395 * DAY)
+        room = dice.pick_one(rooms)
+        at = world.start + dice.draw_below(395 * DAY)
         name = f"{speaker.slug()}-{len(uploads)}.{suffix}"
-        uploads.append(Upload(dice.id17(), name, media_type, size, room, dice.pick(room.members), at))
+        uploads.append(Upload(dice.make_id(), name, media_type, size, room, dice.pick_one(room.members), at))
         remaining -= size
     return uploads
 

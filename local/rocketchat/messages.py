@@ -44,7 +44,7 @@ class Messenger:
         self._rooms = self.dice.zipf(world.rooms, flat=4.0, power=0.9)
         self._uploads = iter(sorted(world.uploads, key=lambda upload: upload.at))
         self._upload = next(self._uploads, None)
-        self._trimmings = self.dice.endless(self._weighted_trimmings())
+        self._trimmings = self.dice.pick_forever(self._weighted_trimmings())
 
     def _weighted_trimmings(self) -> list[Callable[[Document, Room], None]]:
         weights: list[tuple[int, Callable[[Document, Room], None]]] = [
@@ -72,10 +72,10 @@ class Messenger:
             documents.append(self.file(self._upload))
             self._upload = next(self._uploads, None)
         room = next(self._rooms)
-        authors = self.dice.some(room.members, 3)
-        for _ in range(self.dice.between(1, 9)):
-            at = min(at + self.dice.between(1, 90) * SECOND, self.world.now)
-            author = self.dice.pick(authors)
+        authors = self.dice.pick_some(room.members, 3)
+        for _ in range(self.dice.draw_between(1, 9)):
+            at = min(at + self.dice.draw_between(1, 90) * SECOND, self.world.now)
+            author = self.dice.pick_one(authors)
             chance = self.dice.random()
             if chance < 0.04:
                 documents.append(self.system(room, author, at))
@@ -96,7 +96,7 @@ class Messenger:
         text, tree = self._markdown.message()
         sent = bson_date(at)
         document: Document = {
-            "_id": self.dice.id17(),
+            "_id": self.dice.make_id(),
             "rid": room.id,
             "msg": text,
             "ts": sent,
@@ -118,10 +118,10 @@ class Messenger:
 
     def system(self, room: Room, author: ChatMember, at: int) -> Document:
         """A message the server writes: somebody joined, left, renamed."""
-        kind = self.dice.pick(SYSTEM_KINDS)
+        kind = self.dice.pick_one(SYSTEM_KINDS)
         text = author.username if kind in ("uj", "ul", "au", "ru") else self.speaker.words(3)
         document: Document = {
-            "_id": self.dice.id17(),
+            "_id": self.dice.make_id(),
             "t": kind,
             "rid": room.id,
             "ts": bson_date(at),
@@ -135,14 +135,14 @@ class Messenger:
     def thread(self, room: Room, author: ChatMember, at: int) -> list[Document]:
         """A parent with its count and last time, then its replies."""
         parent = self.message(room, author, at)
-        repliers = self.dice.some(room.members, 5)
+        repliers = self.dice.pick_some(room.members, 5)
         replies = []
         sent = at
         for _ in range(self.dice.lognormal(3, 0.8, low=1, high=60)):
-            sent = min(sent + self.dice.between(5, 600) * SECOND, self.world.now)
-            reply = self.message(room, self.dice.pick(repliers), sent)
+            sent = min(sent + self.dice.draw_between(5, 600) * SECOND, self.world.now)
+            reply = self.message(room, self.dice.pick_one(repliers), sent)
             reply["tmid"] = parent["_id"]
-            if self.dice.chance(0.1):
+            if self.dice.draw_bool(0.1):
                 reply["tshow"] = True
             replies.append(reply)
         parent["tcount"] = len(replies)
@@ -169,8 +169,8 @@ class Messenger:
                 "image_type": upload.type,
                 "image_size": upload.size_bytes,
                 "image_dimensions": {
-                    "width": self.dice.between(64, 3840),
-                    "height": self.dice.between(64, 2160),
+                    "width": self.dice.draw_between(64, 3840),
+                    "height": self.dice.draw_between(64, 2160),
                 },
                 "image_preview": base64.b64encode(self.dice.bytes(700)).decode(),
             }
@@ -180,9 +180,9 @@ class Messenger:
     def reactions(self, room: Room) -> Document:
         """Reactions by members of the room; now and then without a name, as old clients left them."""
         made: Document = {}
-        for code in self.dice.some(SHORTCODES, self.dice.between(1, 3)):
-            members = self.dice.some(room.members, self.dice.between(1, 4))
-            names = [None if self.dice.chance(0.02) else person.name for person in members]
+        for code in self.dice.pick_some(SHORTCODES, self.dice.draw_between(1, 3)):
+            members = self.dice.pick_some(room.members, self.dice.draw_between(1, 4))
+            names = [None if self.dice.draw_bool(0.02) else person.name for person in members]
             made[code] = {"usernames": [person.username for person in members], "names": names}
         return made
 
@@ -190,7 +190,7 @@ class Messenger:
         document["reactions"] = self.reactions(room)
 
     def _add_mention(self, document: Document, room: Room) -> None:
-        person = self.dice.pick(room.members)
+        person = self.dice.pick_one(room.members)
         document["mentions"] = [
             {"_id": person.id, "username": person.username, "name": person.name, "type": "user"}
         ]
@@ -199,11 +199,11 @@ class Messenger:
         document["md"] = [paragraph_node(mention, plain_leaf(" ")), *document["md"]]
 
     def _mark_edited(self, document: Document, room: Room) -> None:  # noqa: ARG002
-        document["editedAt"] = bson_date(int(document["ts"]) + self.dice.between(5, 600) * SECOND)
+        document["editedAt"] = bson_date(int(document["ts"]) + self.dice.draw_between(5, 600) * SECOND)
         document["editedBy"] = {"_id": document["u"]["_id"], "username": document["u"]["username"]}
 
     def _url(self, document: Document) -> str:
-        url = f"https://{self.speaker.slug(1)}.example/{self.speaker.slug(3)}?id={self.dice.hex24()}"
+        url = f"https://{self.speaker.slug(1)}.example/{self.speaker.slug(3)}?id={self.dice.make_object_id()}"
         document["msg"] = f"{document['msg']} {url}"
         link = {"type": "LINK", "value": {"src": plain_leaf(url), "label": [plain_leaf(url)]}}
         document["md"] = [*document["md"], paragraph_node(link)]
@@ -220,11 +220,14 @@ class Messenger:
             "ogTitle": title,
             "ogDescription": text,
             "description": self.speaker.paragraph(3),
-            "ogImage": f"https://cdn.example/{self.dice.hex24()}{self.dice.hex24()}.png",
+            "ogImage": f"https://cdn.example/{self.dice.make_object_id()}{self.dice.make_object_id()}.png",
             "twitterCard": "summary_large_image",
             "oembedHtml": f'<blockquote class="embed"><p>{self.speaker.paragraph(12)}</p></blockquote>',
         }
-        headers = {"contentType": "text/html; charset=utf-8", "contentLength": str(self.dice.below(200_000))}
+        headers = {
+            "contentType": "text/html; charset=utf-8",
+            "contentLength": str(self.dice.draw_below(200_000)),
+        }
         parsed = {
             "host": url.split("/")[2],
             "hash": None,
@@ -238,10 +241,10 @@ class Messenger:
     def _from_bot(self, document: Document, room: Room) -> None:  # noqa: ARG002
         fields = [
             {"short": True, "title": self.speaker.words(1), "value": self.speaker.words(3)}
-            for _ in range(self.dice.between(1, 5))
+            for _ in range(self.dice.draw_between(1, 5))
         ]
         attachment = {
-            "color": f"#{self.dice.hex24()[:6]}",
+            "color": f"#{self.dice.make_object_id()[:6]}",
             "text": self.speaker.paragraph(2),
             "fields": fields,
         }
@@ -266,14 +269,14 @@ class Messenger:
         document["attachments"] = [attachment]
 
     def _add_star(self, document: Document, room: Room) -> None:
-        document["starred"] = [{"_id": person.id} for person in self.dice.some(room.members, 2)]
+        document["starred"] = [{"_id": person.id} for person in self.dice.pick_some(room.members, 2)]
 
     def _add_translation(self, document: Document, room: Room) -> None:  # noqa: ARG002
-        texts = {language: self.speaker.sentence() for language in self.dice.some(LANGUAGES, 2)}
+        texts = {language: self.speaker.sentence() for language in self.dice.pick_some(LANGUAGES, 2)}
         document |= {"translations": texts, "translationProvider": "libre-translate"}
 
     def _encrypt_message(self, document: Document, room: Room) -> None:  # noqa: ARG002
-        secret = base64.b64encode(self.dice.bytes(self.dice.between(90, 700))).decode()
+        secret = base64.b64encode(self.dice.bytes(self.dice.draw_between(90, 700))).decode()
         document |= {"t": "e2e", "msg": secret, "e2e": "pending", "content": {"algorithm": "rc.v1.aes-sha2"}}
         del document["md"]
 

@@ -161,8 +161,12 @@ def every_id(seed: int) -> Iterator[Document]:
     for value in (*fixed, *numbers, *others):
         yield {"_id": value, "kind": "fixed"}
     for number in range(10, 130):
-        varied = (number, Int64(2**33 + number), number + 0.25, dice.id17(), ObjectId(dice.bytes(12)))
-        more = (Binary(dice.bytes(16), 4), bson_date(number * DAY), {"n": number, "text": dice.hex24()})
+        varied = (number, Int64(2**33 + number), number + 0.25, dice.make_id(), ObjectId(dice.bytes(12)))
+        more = (
+            Binary(dice.bytes(16), 4),
+            bson_date(number * DAY),
+            {"n": number, "text": dice.make_object_id()},
+        )
         yield {"_id": (*varied, *more)[number % 8], "kind": "many", "number": number}
 
 
@@ -179,10 +183,10 @@ def federation_events(world: ChatWorld, seed: int) -> Iterator[Document]:
     The shape is that of https://spec.matrix.org/latest/server-server-api/#pdus.
     """
     dice, speaker = Dice(seed, "federation_events"), Speaker(seed, "federation_events")
-    before = ["$" + dice.hex24() + dice.hex24()]
+    before = ["$" + dice.make_object_id() + dice.make_object_id()]
     depth = 0
     while True:
-        event_id, depth = "$" + dice.hex24() + dice.hex24(), depth + 1
+        event_id, depth = "$" + dice.make_object_id() + dice.make_object_id(), depth + 1
         at = world.now - 300 * DAY + depth * 60 * SECOND
         content = {
             "msgtype": "m.text",
@@ -192,13 +196,13 @@ def federation_events(world: ChatWorld, seed: int) -> Iterator[Document]:
         }
         event = {
             "type": "m.room.message",
-            "sender": f"@{dice.pick(world.people).username}:chat.example",
+            "sender": f"@{dice.pick_one(world.people).username}:chat.example",
             "room_id": "!lobby:matrix.example",
             "depth": depth,
             "prev_events": before,
             "content": content,
-            "hashes": {"sha256": dice.hex24() + dice.hex24()},
-            "signatures": {"chat.example": {"ed25519:a.1": dice.hex24() * 3}},
+            "hashes": {"sha256": dice.make_object_id() + dice.make_object_id()},
+            "signatures": {"chat.example": {"ed25519:a.1": dice.make_object_id() * 3}},
             "unsigned": {"age_ts": float(at)},
         }
         yield {
@@ -227,8 +231,8 @@ def raw_imports(world: ChatWorld, seed: int, *, largest: bool) -> Iterator[bytes
     """`rocketchat_raw_imports`: a small one, and one of exactly `LARGEST_BYTES`."""
     speaker = Speaker(seed, "raw_imports")
     document: Document = {
-        "_id": speaker.dice.hex24(),
-        "import": speaker.dice.hex24(),
+        "_id": speaker.dice.make_object_id(),
+        "import": speaker.dice.make_object_id(),
         "importer": "csv",
         "type": "channels",
         "data": {"channels": [{"id": number, "name": speaker.slug()} for number in range(20)]},
@@ -236,7 +240,7 @@ def raw_imports(world: ChatWorld, seed: int, *, largest: bool) -> Iterator[bytes
     }
     yield bson.encode(document)
     if largest:
-        yield _grow_document(document | {"_id": speaker.dice.hex24(), "type": "messages"}, speaker)
+        yield _grow_document(document | {"_id": speaker.dice.make_object_id(), "type": "messages"}, speaker)
 
 
 def _grow_document(document: Document, speaker: Speaker) -> bytes:

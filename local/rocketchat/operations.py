@@ -31,33 +31,40 @@ def session_documents(world: ChatWorld, seed: int) -> Iterator[Document]:
     number = 0
     while True:
         number += 1
-        person, at = dice.pick(world.people), world.now - dice.below(45 * DAY)
+        person, at = dice.pick_one(world.people), world.now - dice.draw_below(45 * DAY)
         day = datetime.fromtimestamp(at / 1000, UTC)
         yield {
-            "_id": ObjectId(dice.bytes(12)) if number % 3 == 0 else dice.hex24(),
+            "_id": ObjectId(dice.bytes(12)) if number % 3 == 0 else dice.make_object_id(),
             "type": "session" if number % 4 else "computed-session",
             "userId": person.id,
             "year": day.year,
             "month": day.month,
             "day": day.day,
-            "sessionId": dice.id17(),
+            "sessionId": dice.make_id(),
             "instanceId": world.instance_id,
             "mostImportantRole": "user",
             "device": {
                 "type": "browser",
-                "name": dice.pick(agents),
-                "longVersion": f"{dice.between(100, 140)}.0.{dice.below(9999)}.{dice.below(99)}",
+                "name": dice.pick_one(agents),
+                "longVersion": ".".join(
+                    (
+                        str(dice.draw_between(100, 140)),
+                        "0",
+                        str(dice.draw_below(9999)),
+                        str(dice.draw_below(99)),
+                    )
+                ),
                 "os": {
-                    "name": dice.pick(("Windows", "Linux", "Mac OS")),
-                    "version": str(dice.between(10, 15)),
+                    "name": dice.pick_one(("Windows", "Linux", "Mac OS")),
+                    "version": str(dice.draw_between(10, 15)),
                 },
             },
             "host": "chat.example",
-            "ip": f"203.0.113.{dice.below(256)}",
+            "ip": f"203.0.113.{dice.draw_below(256)}",
             "searchTerm": f"{person.username}{person.name}",
-            "loginToken": dice.hex24(),
+            "loginToken": dice.make_object_id(),
             "loginAt": bson_date(at),
-            "lastActivityAt": bson_date(at + dice.below(HOUR)),
+            "lastActivityAt": bson_date(at + dice.draw_below(HOUR)),
             "closedAt": bson_date(at + 2 * HOUR),
             "createdAt": bson_date(at),
             "_computedAt": bson_date(at + TTL_MARGIN),
@@ -94,15 +101,15 @@ def cron_history(world: ChatWorld, seed: int) -> Iterator[Document]:
         at -= MINUTE
         for name in JOBS:
             document: Document = {
-                "_id": dice.id17(),
+                "_id": dice.make_id(),
                 "name": name,
                 "intendedAt": bson_date(at),
-                "startedAt": bson_date(at + dice.below(500)),
-                "finishedAt": bson_date(at + 500 + dice.below(9000)),
+                "startedAt": bson_date(at + dice.draw_below(500)),
+                "finishedAt": bson_date(at + 500 + dice.draw_below(9000)),
                 "_updatedAt": bson_date(at + 10_000),
             }
             outcome = (
-                {"error": "MongoNetworkTimeoutError: connection 7 timed out"} if dice.chance(0.01) else {}
+                {"error": "MongoNetworkTimeoutError: connection 7 timed out"} if dice.draw_bool(0.01) else {}
             )
             yield document | outcome
 
@@ -124,7 +131,7 @@ def _integration_document(dice: Dice, world: ChatWorld, number: int) -> Document
         "username": "rocket.cat",
         "channel": ["#general"],
         "urls": ["https://hooks.example/in"],
-        "token": dice.id17(),
+        "token": dice.make_id(),
         "scriptEnabled": True,
         "script": script,
         "scriptCompiled": f"(() => {{{script}}})()",
@@ -139,20 +146,20 @@ def integration_history(world: ChatWorld, seed: int) -> Iterator[Document]:
     dice, speaker = Dice(seed, "integration_history"), Speaker(seed, "integration_history")
     hooks = list(integration_documents(world, seed))
     while True:
-        at = world.now - dice.below(30 * DAY)
+        at = world.now - dice.draw_below(30 * DAY)
         items = [
-            {"id": dice.below(1_000_000), "key": dice.hex24(), "text": speaker.sentence()}
+            {"id": dice.draw_below(1_000_000), "key": dice.make_object_id(), "text": speaker.sentence()}
             for _ in range(dice.lognormal(6, 1.2, low=1, high=3000))
         ]
         yield {
-            "_id": dice.id17(),
+            "_id": dice.make_id(),
             "type": "outgoing-webhook",
             "step": "after-process-false-result",
-            "integration": dice.pick(hooks),
+            "integration": dice.pick_one(hooks),
             "event": "sendMessage",
-            "data": {"room": {"_id": dice.pick(world.rooms).id}, "items": items},
+            "data": {"room": {"_id": dice.pick_one(world.rooms).id}, "items": items},
             "url": "https://hooks.example/in",
-            "httpCallData": {"token": dice.hex24(), "headers": {"content-type": "application/json"}},
+            "httpCallData": {"token": dice.make_object_id(), "headers": {"content-type": "application/json"}},
             "httpError": None,
             "httpResult": f'{{"ok":true,"answer":"{speaker.paragraph(3)}"}}',
             "finished": True,
@@ -167,11 +174,11 @@ def oembed_cache(world: ChatWorld, seed: int) -> Iterator[Document]:
     dice, speaker = Dice(seed, "oembed_cache"), Speaker(seed, "oembed_cache")
     number = 0
     while True:
-        url = f"https://{speaker.slug(1)}.example/{speaker.slug(4)}/{dice.hex24()}?q=ü&page={number}#a.b$c"
+        url = f"https://{speaker.slug(1)}.example/{speaker.slug(4)}/{dice.make_object_id()}?q=ü&page={number}#a.b$c"
         if number == 1:
-            url += "&long=" + dice.id17() * 100
+            url += "&long=" + dice.make_id() * 100
         number += 1
-        at = bson_date(world.now - dice.below(60 * DAY))
+        at = bson_date(world.now - dice.draw_below(60 * DAY))
         yield {"_id": url, "data": _preview_document(dice, speaker), "updatedAt": at, "_updatedAt": at}
 
 
@@ -202,11 +209,11 @@ def analytics_documents(world: ChatWorld, seed: int) -> Iterator[Document]:
         for room in rooms:
             described: dict[str, Any] = {"_id": room.id, "name": room.name, "t": room.kind, "usernames": []}
             yield {
-                "_id": dice.hex24(),
+                "_id": dice.make_object_id(),
                 "date": day,
                 "room": described,
                 "type": "messages",
-                "messages": dice.below(300),
+                "messages": dice.draw_below(300),
                 "_updatedAt": bson_date(at),
             }
         at -= DAY
@@ -216,12 +223,12 @@ def read_receipts(world: ChatWorld, seed: int) -> Iterator[Document]:
     """`rocketchat_message_read_receipt` without end."""
     dice = Dice(seed, "read_receipts")
     while True:
-        message, room = dice.id17(), dice.pick(world.rooms)
-        at = world.now - dice.below(300 * DAY)
+        message, room = dice.make_id(), dice.pick_one(world.rooms)
+        at = world.now - dice.draw_below(300 * DAY)
         for person in room.members[:20]:
             at += SECOND
             yield {
-                "_id": dice.id17(),
+                "_id": dice.make_id(),
                 "roomId": room.id,
                 "userId": person.id,
                 "messageId": message,

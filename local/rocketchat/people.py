@@ -29,17 +29,17 @@ def user_documents(world: ChatWorld, seed: int) -> Iterator[Document]:
 def _user_document(
     dice: Dice, speaker: Speaker, world: ChatWorld, number: int, person: ChatMember, rooms: list[Room]
 ) -> Document:
-    created, last_login = world.start + number * MINUTE, world.now - dice.below(40 * DAY)
+    created, last_login = world.start + number * MINUTE, world.now - dice.draw_below(40 * DAY)
     document: Document = {
         "_id": person.id,
         "createdAt": bson_date(created),
         "username": person.username,
         "name": person.name,
         "type": "user" if number else "bot",
-        "active": number < 2 or dice.chance(0.95),
-        "status": dice.pick(("online", "away", "busy", "offline", "offline")),
+        "active": number < 2 or dice.draw_bool(0.95),
+        "status": dice.pick_one(("online", "away", "busy", "offline", "offline")),
         "roles": ["bot"] if number == 0 else ["user", "admin"] if number == 1 else ["user"],
-        "utcOffset": dice.pick(OFFSETS),
+        "utcOffset": dice.pick_one(OFFSETS),
         "__rooms": [room.id for room in rooms],
         "_updatedAt": bson_date(last_login),
         "federated": False,
@@ -49,38 +49,38 @@ def _user_document(
     named = [room for room in rooms if room.kind in "cp"]
     address = f"{person.username}@corp.example"
     return document | {
-        "emails": [{"address": address, "verified": dice.chance(0.9)}],
+        "emails": [{"address": address, "verified": dice.draw_bool(0.9)}],
         "services": _user_services(dice, created, last_login),
         "lastLogin": bson_date(last_login),
         "statusConnection": "offline",
-        "statusText": dice.pick(("", "", speaker.words(3), dice.pick(EMOJI))),
+        "statusText": dice.pick_one(("", "", speaker.words(3), dice.pick_one(EMOJI))),
         "statusDefault": "online",
-        "avatarETag": dice.id17(),
+        "avatarETag": dice.make_id(),
         "avatarOrigin": "upload",
-        "language": dice.pick(("en", "de", "pt-BR", "")),
+        "language": dice.pick_one(("en", "de", "pt-BR", "")),
         "requirePasswordChange": False,
-        "roomRolePriorities": {room.id: dice.pick((500, 1000, 2000, 10000)) for room in named},
+        "roomRolePriorities": {room.id: dice.pick_one((500, 1000, 2000, 10000)) for room in named},
         "settings": {"preferences": _user_preferences(dice)},
-        "customFields": {"Abteilung": speaker.words(1), "floor": str(dice.below(9)), "größe": None},
+        "customFields": {"Abteilung": speaker.words(1), "floor": str(dice.draw_below(9)), "größe": None},
     }
 
 
 def _user_services(dice: Dice, created: int, last_login: int) -> Document:
     signs = "./" + ID_SIGNS
-    salted = "".join(dice.pick(signs) for _ in range(53))
+    salted = "".join(dice.pick_one(signs) for _ in range(53))
     tokens: list[Document] = [
         {
             "when": bson_date(last_login - age * DAY),
-            "hashedToken": dice.hex24() + dice.hex24(),
+            "hashedToken": dice.make_object_id() + dice.make_object_id(),
             "twoFactorAuthorizedHash": None,
         }
-        for age in range(dice.between(1, 6))
+        for age in range(dice.draw_between(1, 6))
     ]
     tokens.append(
         {
             "type": "personalAccessToken",
             "name": "ci",
-            "hashedToken": dice.hex24(),
+            "hashedToken": dice.make_object_id(),
             "createdAt": bson_date(created),
         }
     )
@@ -90,7 +90,7 @@ def _user_services(dice: Dice, created: int, last_login: int) -> Document:
         "resume": {"loginTokens": tokens},
         "email": {"verificationTokens": []},
         "oauth_corp": {
-            "id": dice.hex24(),
+            "id": dice.make_object_id(),
             "expiresAt": float(last_login + DAY),
             "scope": ["openid", "email"],
         },
@@ -101,13 +101,13 @@ def _user_preferences(dice: Dice) -> Document:
     return {
         "enableAutoAway": True,
         "idleTimeLimit": 300,
-        "emailNotificationMode": dice.pick(("mentions", "nothing")),
-        "sidebarViewMode": dice.pick(("medium", "condensed", "extended")),
+        "emailNotificationMode": dice.pick_one(("mentions", "nothing")),
+        "sidebarViewMode": dice.pick_one(("medium", "condensed", "extended")),
         "highlights": [],
         "desktopNotifications": "default",
-        "themeAppearence": dice.pick(("auto", "dark", "light")),
+        "themeAppearence": dice.pick_one(("auto", "dark", "light")),
         "muteFocusedConversations": True,
-        "notificationsSoundVolume": dice.between(0, 100),
+        "notificationsSoundVolume": dice.draw_between(0, 100),
     }
 
 
@@ -117,13 +117,13 @@ def users_sessions(world: ChatWorld, seed: int) -> Iterator[Document]:
     for person in world.people[1:]:
         connections = [
             {
-                "id": dice.id17(),
+                "id": dice.make_id(),
                 "instanceId": world.instance_id,
-                "status": dice.pick(("online", "away")),
-                "_createdAt": bson_date(world.now - dice.below(9 * HOUR)),
+                "status": dice.pick_one(("online", "away")),
+                "_createdAt": bson_date(world.now - dice.draw_below(9 * HOUR)),
                 "_updatedAt": bson_date(world.now),
             }
-            for _ in range(dice.below(4))
+            for _ in range(dice.draw_below(4))
         ]
         yield {"_id": person.id, "connections": connections}
 
@@ -161,16 +161,16 @@ def _channel_fields(dice: Dice, speaker: Speaker, room: Room) -> Document:
         "u": room.members[0].u,
         "default": room.id == "GENERAL",
         "broadcast": False,
-        "encrypted": room.kind == "p" and dice.chance(0.2),
+        "encrypted": room.kind == "p" and dice.draw_bool(0.2),
         "topic": speaker.sentence(),
         "announcement": "",
         "description": speaker.words(6),
-        "retention": {"enabled": dice.chance(0.1), "overrideGlobal": False, "maxAge": 30},
+        "retention": {"enabled": dice.draw_bool(0.1), "overrideGlobal": False, "maxAge": 30},
     }
-    if dice.chance(0.1):
+    if dice.draw_bool(0.1):
         document["prid"] = "GENERAL"
-    if dice.chance(0.2):
-        document |= {"teamId": dice.hex24(), "teamMain": True}
+    if dice.draw_bool(0.2):
+        document |= {"teamId": dice.make_object_id(), "teamMain": True}
     return document
 
 
@@ -178,19 +178,19 @@ def _livechat_fields(dice: Dice, speaker: Speaker, room: Room) -> Document:
     agent = room.members[0]
     return {
         "fname": room.name,
-        "open": dice.chance(0.3),
-        "departmentId": dice.pick(("sales", "support", None)),
+        "open": dice.draw_bool(0.3),
+        "departmentId": dice.pick_one(("sales", "support", None)),
         "servedBy": {"_id": agent.id, "username": agent.username, "ts": bson_date(room.created + MINUTE)},
         "v": {
-            "_id": dice.hex24(),
-            "username": f"guest-{dice.below(10_000)}",
-            "token": dice.hex24(),
+            "_id": dice.make_object_id(),
+            "username": f"guest-{dice.draw_below(10_000)}",
+            "token": dice.make_object_id(),
             "status": "offline",
         },
         "source": {"type": "widget", "destination": "site.example"},
-        "metrics": {"response": {"avg": dice.random() * 90, "total": dice.below(20)}},
-        "livechatData": {"order.number": str(dice.below(100_000)), "remark": speaker.sentence()},
-        "waitingResponse": dice.chance(0.5),
+        "metrics": {"response": {"avg": dice.random() * 90, "total": dice.draw_below(20)}},
+        "livechatData": {"order.number": str(dice.draw_below(100_000)), "remark": speaker.sentence()},
+        "waitingResponse": dice.draw_bool(0.5),
     }
 
 
@@ -203,19 +203,19 @@ def subscription_documents(world: ChatWorld, seed: int) -> Iterator[Document]:
 
 
 def _subscription_document(dice: Dice, world: ChatWorld, room: Room, person: ChatMember) -> Document:
-    unread = dice.below(12) if dice.chance(0.3) else 0
-    last_read = bson_date(max(room.created, min(room.last_at, world.now) - dice.below(3 * DAY)))
+    unread = dice.draw_below(12) if dice.draw_bool(0.3) else 0
+    last_read = bson_date(max(room.created, min(room.last_at, world.now) - dice.draw_below(3 * DAY)))
     name = room.name or next(
         (other.username for other in room.members if other is not person), person.username
     )
     document: dict[str, Any] = {
-        "_id": dice.id17(),
+        "_id": dice.make_id(),
         "rid": room.id,
         "u": person.u,
         "t": room.kind,
         "name": name,
         "fname": name,
-        "open": dice.chance(0.8),
+        "open": dice.draw_bool(0.8),
         "alert": unread > 0,
         "unread": unread,
         "userMentions": unread // 4,
@@ -224,14 +224,14 @@ def _subscription_document(dice: Dice, world: ChatWorld, room: Room, person: Cha
         "ls": last_read,
         "lr": last_read,
         "_updatedAt": last_read,
-        "f": dice.chance(0.05),
+        "f": dice.draw_bool(0.05),
         "roles": ["owner"] if person is room.members[0] else [],
     }
-    if room.kind == "p" and dice.chance(0.15):
-        document["E2EKey"] = dice.id17() * 20
-    if dice.chance(0.1):
-        document["tunread"] = [dice.id17() for _ in range(dice.between(1, 4))]
-    if dice.chance(0.05):
+    if room.kind == "p" and dice.draw_bool(0.15):
+        document["E2EKey"] = dice.make_id() * 20
+    if dice.draw_bool(0.1):
+        document["tunread"] = [dice.make_id() for _ in range(dice.draw_between(1, 4))]
+    if dice.draw_bool(0.05):
         document["userHighlights"] = ["deploy", "größe"]
     return document
 

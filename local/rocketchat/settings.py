@@ -49,30 +49,30 @@ def setting_documents(world: ChatWorld, seed: int) -> Iterator[Document]:
     makers = _value_makers(dice, speaker, world)
     names = dict.fromkeys(_KNOWN)
     while len(names) < SETTINGS - len(GROUPS):
-        group = dice.pick(GROUPS)
-        name = "_".join((group, *dice.some(_WORDS, dice.between(1, 3))))
+        group = dice.pick_one(GROUPS)
+        name = "_".join((group, *dice.pick_some(_WORDS, dice.draw_between(1, 3))))
         if name not in names:
             names[name] = None
-            yield _setting_document(dice, world, name, dice.pick(makers)(), group=group)
+            yield _setting_document(dice, world, name, dice.pick_one(makers)(), group=group)
 
 
 def _value_makers(dice: Dice, speaker: Speaker, world: ChatWorld) -> list[Callable[[], tuple[str, Any]]]:
     asset = {"url": "assets/favicon.ico", "defaultUrl": "images/logo/icon.svg"}
     makers: list[tuple[int, Callable[[], tuple[str, Any]]]] = [
-        (35, lambda: ("boolean", dice.chance(0.5))),
-        (25, lambda: ("string", dice.pick(("", "", speaker.words(3))))),
-        (12, lambda: ("int", dice.below(100_000))),
+        (35, lambda: ("boolean", dice.draw_bool(0.5))),
+        (25, lambda: ("string", dice.pick_one(("", "", speaker.words(3))))),
+        (12, lambda: ("int", dice.draw_below(100_000))),
         (3, lambda: ("int", dice.random() * 100)),
-        (8, lambda: ("select", dice.pick(("all", "none", "disabled")))),
-        (3, lambda: ("multiSelect", dice.some(["user", "bot", "guest", "admin"], dice.below(4)))),
-        (4, lambda: ("password", dice.pick(("", dice.hex24())))),
-        (3, lambda: ("color", f"#{dice.hex24()[:6]}")),
-        (4, lambda: ("code", f"// {speaker.paragraph(4)}\n" * dice.between(1, 8))),
+        (8, lambda: ("select", dice.pick_one(("all", "none", "disabled")))),
+        (3, lambda: ("multiSelect", dice.pick_some(["user", "bot", "guest", "admin"], dice.draw_below(4)))),
+        (4, lambda: ("password", dice.pick_one(("", dice.make_object_id())))),
+        (3, lambda: ("color", f"#{dice.make_object_id()[:6]}")),
+        (4, lambda: ("code", f"// {speaker.paragraph(4)}\n" * dice.draw_between(1, 8))),
         (1, lambda: ("asset", asset)),
         (1, lambda: ("action", "LDAP_Test_Connection")),
-        (1, lambda: ("date", bson_date(world.now - dice.below(90 * DAY)))),
+        (1, lambda: ("date", bson_date(world.now - dice.draw_below(90 * DAY)))),
         (1, lambda: ("roomPick", [{"_id": "GENERAL", "name": "general"}])),
-        (1, lambda: ("timespan", float(dice.below(90)) * DAY)),
+        (1, lambda: ("timespan", float(dice.draw_below(90)) * DAY)),
         (1, lambda: ("string", None)),
         (1, lambda: ("json", {"nested": {"list": [1, 2.5, None, True, []]}, "empty": {}})),
     ]
@@ -87,20 +87,20 @@ def _setting_document(
         "_id": name,
         "type": kind,
         "value": value,
-        "packageValue": value if dice.chance(0.9) else None,
+        "packageValue": value if dice.draw_bool(0.9) else None,
         "valueSource": "packageValue",
         "group": group,
-        "section": dice.pick(_WORDS),
+        "section": dice.pick_one(_WORDS),
         "tab": None,
-        "public": dice.chance(0.3),
+        "public": dice.draw_bool(0.3),
         "env": False,
         "i18nLabel": name,
         "i18nDescription": f"{name}_Description",
-        "hidden": dice.chance(0.02),
+        "hidden": dice.draw_bool(0.02),
         "blocked": False,
         "secret": kind == "password",
         "autocomplete": True,
-        "sorter": dice.below(60),
+        "sorter": dice.draw_below(60),
         "requiredOnWizard": False,
         "wizard": None,
         "enterprise": False,
@@ -108,13 +108,13 @@ def _setting_document(
     if kind == "select":
         values = ("all", "none", "disabled")
         document["values"] = [{"key": value, "i18nLabel": value.title()} for value in values]
-    if dice.chance(0.3):
+    if dice.draw_bool(0.3):
         document["enableQuery"] = f'{{"_id":"{group}_Enable","value":true}}'
     return _stamp_document(dice, world, document)
 
 
 def _stamp_document(dice: Dice, world: ChatWorld, document: Document) -> Document:
-    changed = bson_date(world.now - dice.below(300 * DAY))
+    changed = bson_date(world.now - dice.draw_below(300 * DAY))
     return document | {"createdAt": bson_date(world.start), "ts": changed, "_updatedAt": changed}
 
 
@@ -126,7 +126,10 @@ def permission_documents(world: ChatWorld, seed: int) -> Iterator[Document]:
     )
     for action in ("view", "create", "edit", "delete", "manage", "pin", "archive", "export"):
         for message in things:
-            roles = ["admin", *dice.some(["user", "owner", "moderator", "leader", "bot"], dice.below(4))]
+            roles = [
+                "admin",
+                *dice.pick_some(["user", "owner", "moderator", "leader", "bot"], dice.draw_below(4)),
+            ]
             yield {"_id": f"{action}-{message}", "roles": roles, "_updatedAt": bson_date(world.start)}
     for group in GROUPS:
         yield {
@@ -135,7 +138,7 @@ def permission_documents(world: ChatWorld, seed: int) -> Iterator[Document]:
             "level": "settings",
             "group": group,
             "section": None,
-            "sorter": dice.below(60),
+            "sorter": dice.draw_below(60),
             "roles": [],
             "_updatedAt": bson_date(world.start),
         }

@@ -78,9 +78,9 @@ class Speaker:
 
     def name(self) -> str:
         """A made-up person's name, now and then not in Latin letters."""
-        tongue = TONGUES[0] if self.dice.chance(0.7) else self.dice.pick(TONGUES)
+        tongue = TONGUES[0] if self.dice.draw_bool(0.7) else self.dice.pick_one(TONGUES)
         syllables = tongue.syllables.split()
-        pick = self.dice.pick
+        pick = self.dice.pick_one
         parts = (pick(syllables) + pick(syllables), pick(syllables) + pick(syllables) + pick(syllables))
         return " ".join(part.capitalize() for part in parts)
 
@@ -111,7 +111,7 @@ class Markdown:
             (1, self._odd_text),
             (1, self._heading_block),
         ]
-        self._kinds = self._dice.endless([make for weight, make in kinds for _ in range(weight)])
+        self._kinds = self._dice.pick_forever([make for weight, make in kinds for _ in range(weight)])
 
     def message(self) -> tuple[str, list[Document]]:
         """`msg` and `md`."""
@@ -125,7 +125,7 @@ class Markdown:
 
     def _styled_text(self) -> tuple[str, list[Document]]:
         before, middle, after = self._speaker.words(9).split(" ", 2)
-        delimiter, kind = self._dice.pick(
+        delimiter, kind = self._dice.pick_one(
             (("*", "BOLD"), ("_", "ITALIC"), ("~", "STRIKE"), ("`", "INLINE_CODE"))
         )
         inner: Any = plain_leaf(middle) if kind == "INLINE_CODE" else [plain_leaf(middle)]
@@ -134,7 +134,7 @@ class Markdown:
         return f"{before} {delimiter}{middle}{delimiter} {after}", [tree]
 
     def _emoji_text(self) -> tuple[str, list[Document]]:
-        signs = self._dice.some(EMOJI, self._dice.between(1, 3))
+        signs = self._dice.pick_some(EMOJI, self._dice.draw_between(1, 3))
         leaves = [{"type": "EMOJI", "unicode": sign} for sign in signs]
         if self._dice.random() < 0.3:
             return "".join(signs), [{"type": "BIG_EMOJI", "value": leaves}]
@@ -142,18 +142,18 @@ class Markdown:
         return text + "".join(signs), [paragraph_node(plain_leaf(text), *leaves)]
 
     def _code_block(self) -> tuple[str, list[Document]]:
-        below = self._dice.below
+        below = self._dice.draw_below
         lines = [
             f"{'  ' * below(3)}{self._speaker.slug(1)}({self._speaker.slug()!r}, {below(10_000)})"
-            for _ in range(self._dice.between(2, 14))
+            for _ in range(self._dice.draw_between(2, 14))
         ]
-        language = self._dice.pick(("python", "bash", "javascript", "none"))
+        language = self._dice.pick_one(("python", "bash", "javascript", "none"))
         value = [{"type": "CODE_LINE", "value": plain_leaf(line)} for line in lines]
         text = "```" + language + "\n" + "\n".join(lines) + "\n```"
         return text, [{"type": "CODE", "language": language, "value": value}]
 
     def _list(self) -> tuple[str, list[Document]]:
-        items = [self._speaker.sentence() for _ in range(self._dice.between(2, 6))]
+        items = [self._speaker.sentence() for _ in range(self._dice.draw_between(2, 6))]
         value = [{"type": "LIST_ITEM", "value": [plain_leaf(item)]} for item in items]
         return "\n".join(f"- {item}" for item in items), [{"type": "UNORDERED_LIST", "value": value}]
 
@@ -164,15 +164,15 @@ class Markdown:
         return f"> {text}\n{reply}", [quote, paragraph_node(plain_leaf(reply))]
 
     def _line_breaks(self) -> tuple[str, list[Document]]:
-        lines = [self._speaker.sentence() for _ in range(self._dice.between(3, 9))]
+        lines = [self._speaker.sentence() for _ in range(self._dice.draw_between(3, 9))]
         return "\n".join(lines), [paragraph_node(plain_leaf(line)) for line in lines]
 
     def _heading_block(self) -> tuple[str, list[Document]]:
         title = self._speaker.words(4)
         body = self._speaker.paragraph(3)
-        heading = {"type": "HEADING", "level": self._dice.between(1, 4), "value": [plain_leaf(title)]}
+        heading = {"type": "HEADING", "level": self._dice.draw_between(1, 4), "value": [plain_leaf(title)]}
         return f"# {title}\n{body}", [heading, {"type": "LINE_BREAK"}, paragraph_node(plain_leaf(body))]
 
     def _odd_text(self) -> tuple[str, list[Document]]:
-        text = self._dice.pick(ODD_TEXTS)
+        text = self._dice.pick_one(ODD_TEXTS)
         return text, [paragraph_node(plain_leaf(text))]

@@ -162,7 +162,7 @@ def load_vocabulary(name: str) -> tuple[str, ...]:
     syllables = tongue.syllables.split()
     words = dict.fromkeys(tongue.common.split())
     while len(words) < TAIL_WORDS:
-        words["".join(dice.pick(syllables) for _ in range(dice.between(2, 4)))] = None
+        words["".join(dice.pick_one(syllables) for _ in range(dice.draw_between(2, 4)))] = None
         if len(words) > 400 and len(syllables) < 14:
             break  # too few syllables for a long tail; chat in these languages is short here anyway
     return tuple(words)

@@ -88,7 +88,7 @@ def build_world(seed: int, users: int, now: datetime = NOW) -> ChatWorld:
     channels = max(3, users * 2 // 3)
     for number in range(channels):
         world.rooms.append(_make_channel(dice, speaker, world, number))
-    pairs = {tuple(sorted(dice.some(range(users), 2))) for _ in range(users * 4)}
+    pairs = {tuple(sorted(dice.pick_some(range(users), 2))) for _ in range(users * 4)}
     for first, second in sorted(pairs):
         world.rooms.append(_make_direct(dice, world, people[first], people[second]))
     for number in range(max(2, users // 8)):
@@ -102,7 +102,7 @@ def _make_person(dice: Dice, speaker: Speaker, number: int) -> ChatMember:
     name = "Administrator" if number == 1 else speaker.name()
     # Usernames are unique regardless of case (`username_insensitive`), hence the number.
     username = "admin" if number == 1 else f"{speaker.words(1).lower().replace(chr(39), '')}.{number}"
-    return _stamp_person(dice.id17(), username, name)
+    return _stamp_person(dice.make_id(), username, name)
 
 
 def _stamp_person(user_id: str, username: str, name: str) -> ChatMember:
@@ -112,18 +112,18 @@ def _stamp_person(user_id: str, username: str, name: str) -> ChatMember:
 def _make_channel(dice: Dice, speaker: Speaker, world: ChatWorld, number: int) -> Room:
     if number == 0:
         return Room("GENERAL", "c", "general", list(world.people), world.start)
-    members = dice.some(world.people[1:], dice.lognormal(9, 0.8, low=2, high=400))
-    kind = "c" if dice.chance(0.45) else "p"
-    created = world.start + dice.below(300) * DAY
-    return Room(dice.id17(), kind, f"{speaker.slug()}-{number}", members, created)
+    members = dice.pick_some(world.people[1:], dice.lognormal(9, 0.8, low=2, high=400))
+    kind = "c" if dice.draw_bool(0.45) else "p"
+    created = world.start + dice.draw_below(300) * DAY
+    return Room(dice.make_id(), kind, f"{speaker.slug()}-{number}", members, created)
 
 
 def _make_direct(dice: Dice, world: ChatWorld, one: ChatMember, other: ChatMember) -> Room:
     # A direct room's id is both user ids in order, without a separator.
     room_id = "".join(sorted((one.id, other.id)))
-    return Room(room_id, "d", "", [one, other], world.start + dice.below(390) * DAY)
+    return Room(room_id, "d", "", [one, other], world.start + dice.draw_below(390) * DAY)
 
 
 def _make_livechat(dice: Dice, speaker: Speaker, world: ChatWorld, kind: str) -> Room:
-    agents = dice.some(world.people[1:], 1)
-    return Room(dice.id17(), kind, speaker.name(), agents, world.start + dice.below(390) * DAY)
+    agents = dice.pick_some(world.people[1:], 1)
+    return Room(dice.make_id(), kind, speaker.name(), agents, world.start + dice.draw_below(390) * DAY)

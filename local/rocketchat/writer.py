@@ -169,7 +169,7 @@ def _draw_actions(live: Live) -> Iterator[Action]:
     yield from WEIGHTS
     many = [action for action, weight in WEIGHTS.items() for _ in range(weight)]
     while True:
-        yield live.dice.pick(many)
+        yield live.dice.pick_one(many)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from local.chat import ChatServer
-from local.fakes.faults import Fault, FaultPlan, Killed, faulty
+from local.fakes.faults import Fault, FaultPlan, Killed, with_faults
 from shared.alerts.intake import MAX_BODY_BYTES, AlertIntake, receive_alerts
 from shared.alerts.job import AlertDeps, check_alerts, receive_payloads
 from shared.alerts.model import KnownAlert, PlannedDowntime
@@ -48,7 +48,7 @@ class AlertWorld:
         self.records = AlertRecords(self.people.blobs)
 
     def deps(self, plan: FaultPlan | None = None) -> AlertDeps:
-        blobs = faulty(self.people.blobs, plan, "state") if plan else self.people.blobs
+        blobs = with_faults(self.people.blobs, plan, "state") if plan else self.people.blobs
         notifier = self.people.notifier(plan)
         return AlertDeps(
             AlertRecords(blobs), notifier, self.clock, self.policy, timedelta(hours=4), self._find, self._up,
@@ -348,11 +348,11 @@ def test_a_heartbeat_is_stored_beside_what_another_worker_stored_meanwhile(world
     assert not world.records.save({}, etag)  # of the version before: it would drop what came meanwhile
     assert world.records.load()[0] == known
     plan = FaultPlan(Fault(Conflict("changed"), operation="blobs.replace", times=3))
-    AlertRecords(faulty(world.people.blobs, plan, "blobs")).save_heartbeat(Heartbeat())
+    AlertRecords(with_faults(world.people.blobs, plan, "blobs")).save_heartbeat(Heartbeat())
     assert world.records.load_heartbeat() == Heartbeat()
     always = FaultPlan(Fault(Conflict("changed"), operation="blobs.replace", times=99))
     with pytest.raises(Unavailable, match="keeps changing"):
-        AlertRecords(faulty(world.people.blobs, always, "blobs")).save_heartbeat(Heartbeat())
+        AlertRecords(with_faults(world.people.blobs, always, "blobs")).save_heartbeat(Heartbeat())
 
 
 @pytest.mark.parametrize("token", [TOKEN, OLD_TOKEN])

@@ -118,7 +118,7 @@ def test_a_passing_trouble_is_tried_again_without_a_word(
 
 
 def test_a_snapshot_whose_answer_was_lost_is_taken_once(server: AzureServer, client: ArmClient) -> None:
-    server.faults.lose(match="^PUT ")
+    server.faults.lose_answer(match="^PUT ")
     disks = AzureDisks(client, poll_every=timedelta(milliseconds=5))
 
     taken = disks.create_snapshot(server.add_disk("data").id, "data-1", {}, timeout=timedelta(seconds=20))
@@ -131,7 +131,7 @@ def test_a_start_whose_answer_was_lost_is_not_sent_twice(
     server: AzureServer, machines: AzureMachines
 ) -> None:
     machine = node(server)
-    server.faults.lose(match="/start")
+    server.faults.lose_answer(match="/start")
 
     with pytest.raises(Unavailable):
         machines.begin_start(machine)

@@ -13,7 +13,7 @@ import pytest
 from local.fakes.blobs import MemoryBlobs
 from local.fakes.certificates import MemoryCertificates, MemoryHosts, MemoryVault
 from local.fakes.clock import ManualClock
-from local.fakes.faults import Fault, FaultPlan, Killed, faulty
+from local.fakes.faults import Fault, FaultPlan, Killed, with_faults
 from local.fakes.notifications import MemoryNotifications
 from shared.certificates import job
 from shared.certificates.deps import CertificateDeps
@@ -105,16 +105,16 @@ class World:
     def job(self, plan: FaultPlan | None = None) -> CertificateDeps:
         plan = plan or FaultPlan()
         return CertificateDeps(
-            cluster=faulty(self.cluster, plan, "cluster"),
+            cluster=with_faults(self.cluster, plan, "cluster"),
             credentials=self.read_credentials,
             hosts=[HostTarget(HOST)],
             probe=self.hosts,
             vaults={"kv-chat": self.vault},
             uptime=lambda: self.plan,
             namespaces=["rocketchat"],
-            state=faulty(self.state, plan, "state"),
+            state=with_faults(self.state, plan, "state"),
             clock=self.clock,
-            notifications=faulty(self.people, plan, "people"),
+            notifications=with_faults(self.people, plan, "people"),
             approvals=lambda: make_approvals(self.state, self.clock),
             policy=self.rules,
         )

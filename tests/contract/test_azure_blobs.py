@@ -205,7 +205,7 @@ def test_a_block_that_fails_ends_the_upload_and_leaves_nothing(
     with pytest.raises(Unavailable):
         upload.commit()
     upload.abort()
-    proxy.heal()
+    proxy.restore()
     assert list(direct.list()) == []
     again = shaky.upload("a")
     again.write(b"y" * BLOCK * 3)
@@ -272,7 +272,7 @@ def test_a_lease_outlives_a_short_outage_but_not_a_long_one(
         now[0] += 20
         assert not lease.renew()
         lease.check()
-        proxy.heal()
+        proxy.restore()
         assert lease.renew()
         now[0] += 50
         lease.check()
@@ -281,7 +281,7 @@ def test_a_lease_outlives_a_short_outage_but_not_a_long_one(
         now[0] += 10
         with pytest.raises(Locked):
             lease.check()
-        proxy.heal()
+        proxy.restore()
 
 
 def test_a_lease_that_was_taken_by_another_is_lost_for_good(account: StorageAccount, place: str) -> None:

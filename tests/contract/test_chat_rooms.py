@@ -30,7 +30,7 @@ class RoomsUnderTest:
 
     def say(self, text: str) -> str:
         if self.talk is not None:
-            return self.talk.say("uAna", "GENERAL", text)
+            return self.talk.write_message("uAna", "GENERAL", text)
         assert self.memory is not None
         self.memory.add("m1", "GENERAL", "uAna", text, datetime.now(UTC))
         return "m1"
@@ -100,10 +100,10 @@ def server() -> Iterator[ChatServer]:
 def test_edits_and_messages_of_integrations_are_seen_as_such(server: ChatServer) -> None:
     talk = server.conversations
     rooms = chat_rooms.connect(server.url, "uCrew", Secret(talk.add_user("uCrew", "GENERAL")))
-    message = talk.say("uAna", "GENERAL", "!ops status")
+    message = talk.write_message("uAna", "GENERAL", "!ops status")
     talk.edit(message, "!ops down")
     assert rooms.read_message(message).edited
-    assert rooms.read_message(talk.say("uAna", "GENERAL", "!ops down", bot={"i": "x"})).bot
+    assert rooms.read_message(talk.write_message("uAna", "GENERAL", "!ops down", bot={"i": "x"})).bot
 
 
 def test_a_revoked_token_is_refused_and_not_tried_again(server: ChatServer) -> None:
@@ -119,7 +119,7 @@ def test_a_room_that_our_user_is_not_in_takes_nothing(server: ChatServer) -> Non
     with pytest.raises(Refused, match="invalid-channel"):
         rooms.post_reply("GENERAL", "x", "y")
     with pytest.raises(NotFound, match="not one that the user sees"):
-        rooms.read_message(server.conversations.say("uAna", "GENERAL", "!ops status"))
+        rooms.read_message(server.conversations.write_message("uAna", "GENERAL", "!ops status"))
 
 
 def test_nobody_there_is_unavailable_and_the_token_is_in_no_message() -> None:

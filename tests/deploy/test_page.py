@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from local.app_service import principal_header
-from local.fakes.faults import Fault, FaultPlan, faulty
+from local.fakes.faults import Fault, FaultPlan, with_faults
 from shared.deploy.deps import DecryptedValues
 from shared.deploy.page import SHOWN, DeployPage, render_page
 from shared.deploy.progress import DeployState
@@ -33,7 +33,7 @@ REFRESH = 'http-equiv="refresh"'
 def show(
     world, key: str = "", *, access: PageAccess = ACCESS, plan: FaultPlan | None = None, **headers
 ) -> Page:
-    state = faulty(world.state, plan or FaultPlan(), "state")
+    state = with_faults(world.state, plan or FaultPlan(), "state")
     page = DeployPage(state, world.clock, ZoneInfo("Europe/Berlin"), access)
     return render_page(page, ANA | headers, key)
 

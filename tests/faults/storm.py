@@ -59,7 +59,7 @@ class Storm:
         self._expected_steps = max(len(plan.steps), 10)
         if len(plan.steps) > fault.step:
             self.note(name)
-        if plan.dead:
+        if plan.is_dead:
             die()
 
     _expected_steps = 100  # of the run before this one: a step is drawn from so many

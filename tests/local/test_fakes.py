@@ -9,7 +9,7 @@ import pytest
 
 from local.fakes.blobs import MemoryBlobs
 from local.fakes.clock import ManualClock
-from local.fakes.faults import Fault, FaultPlan, Killed, faulty
+from local.fakes.faults import Fault, FaultPlan, Killed, with_faults
 from local.fakes.queues import MemoryQueues
 from shared.adapters.clock import SystemClock
 from shared.kernel.errors import AlreadyExists, Locked, Unavailable
@@ -52,7 +52,7 @@ STEPS = [
 
 def test_a_plan_without_faults_records_each_step_and_changes_nothing() -> None:
     blobs, queues, plan = MemoryBlobs(), MemoryQueues(), FaultPlan()
-    backup(faulty(blobs, plan, "blobs"), faulty(queues, plan, "queues"))
+    backup(with_faults(blobs, plan, "blobs"), with_faults(queues, plan, "queues"))
     assert plan.steps == STEPS
     assert queues.visible("done") == ["locks/a,part,receipt"]
     assert plan.count("blobs.list.next") == 4
@@ -67,8 +67,8 @@ def test_a_job_killed_at_any_step_holds_its_lock_until_it_runs_out_and_is_then_m
     blobs, queues = MemoryBlobs(clock), MemoryQueues(clock)
     plan = FaultPlan(Fault(Killed(), step=step, when=when))  # type: ignore[arg-type]
     with pytest.raises(Killed):
-        backup(faulty(blobs, plan, "blobs"), faulty(queues, plan, "queues"))
-    assert plan.dead
+        backup(with_faults(blobs, plan, "blobs"), with_faults(queues, plan, "queues"))
+    assert plan.is_dead
     assert plan.steps == STEPS[: step + 1]
     blobs.holders_died()
     locked = STEPS.index("blobs.lease.enter") + (when == "before") <= step < len(STEPS) - (when == "after")
@@ -85,14 +85,14 @@ def test_before_means_not_done_and_after_means_done_but_not_told() -> None:
     for when, listed in (("before", 0), ("after", 1)):
         plan = FaultPlan(Fault(Unavailable("away"), operation="blobs.create", when=when))  # type: ignore[arg-type]
         with pytest.raises(Unavailable):
-            faulty(blobs, plan, "blobs").create("a", b"")
+            with_faults(blobs, plan, "blobs").create("a", b"")
         assert len(list(blobs.list())) == listed
 
 
 def test_a_fault_may_last_for_several_steps_of_one_kind_and_then_pass() -> None:
     blobs = MemoryBlobs()
     plan = FaultPlan(Fault(Unavailable("away"), operation="blobs.create", step=1, times=2))
-    watched = faulty(blobs, plan, "blobs")
+    watched = with_faults(blobs, plan, "blobs")
     done = []
     for number in range(5):
         list(watched.list())
@@ -107,7 +107,7 @@ def test_items_of_a_stream_are_steps_of_their_own() -> None:
     blobs = MemoryBlobs()
     blobs.create("a", b"123456")
     plan = FaultPlan(Fault(Unavailable("away"), operation="blobs.stream.next", step=2))
-    stream = faulty(blobs, plan, "blobs").stream("a", chunk_bytes=2)
+    stream = with_faults(blobs, plan, "blobs").stream("a", chunk_bytes=2)
     assert [next(stream), next(stream)] == [b"12", b"34"]
     with pytest.raises(Unavailable):
         next(stream)
@@ -116,7 +116,7 @@ def test_items_of_a_stream_are_steps_of_their_own() -> None:
 def test_a_dead_process_does_nothing_more() -> None:
     blobs = MemoryBlobs()
     plan = FaultPlan(Fault(Killed(), operation="blobs.create"))
-    watched = faulty(blobs, plan, "blobs")
+    watched = with_faults(blobs, plan, "blobs")
     for _ in range(2):
         with pytest.raises(Killed):
             watched.create("a", b"")

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from local.fakes.faults import Fault, FaultPlan, Killed, faulty
+from local.fakes.faults import Fault, FaultPlan, Killed, with_faults
 from local.fakes.mongodb import MemoryDatabase
 from local.fakes.reporter import ListReporter
 from shared.backup.rewrap import rewrap_set
@@ -122,7 +122,7 @@ def test_killed_at_any_step_a_repetition_does_the_rest(captures: CaptureWorld) -
         secret, public = generate_identity(post_quantum=False)
         plan = FaultPlan(Fault(Killed(), step=step, when="after"))
         with suppress(Killed):
-            rewrap_day(faulty(captures.world.backups, plan, "backups"), slices, OLD, [public])
+            rewrap_day(with_faults(captures.world.backups, plan, "backups"), slices, OLD, [public])
         rewrap_day(captures.world.backups, slices, OLD, [public])
         OplogTail(captures.world.backups, moment, parse_identities(secret)).check_stored(ListReporter())
         for blob in [one for one in captures.world.backups.list("pitr/") if is_keys_blob(one.name)]:
@@ -147,7 +147,7 @@ def test_a_slice_that_cannot_be_read_keeps_no_other_from_being_opened(captures: 
 def test_a_storage_that_takes_no_new_blobs_is_told(captures: CaptureWorld) -> None:
     plan = FaultPlan(Fault(Refused("403"), operation="backups.create", times=9))
     with pytest.raises(Refused):
-        rewrap(captures, OLD, NEW_PUBLIC, faulty(captures.world.backups, plan, "backups"))
+        rewrap(captures, OLD, NEW_PUBLIC, with_faults(captures.world.backups, plan, "backups"))
 
 
 def test_what_strangers_put_beside_slices_opens_nothing_and_hides_nothing(captures: CaptureWorld) -> None:

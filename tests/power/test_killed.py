@@ -66,7 +66,7 @@ def test_killed_at_every_step_of_a_day_nothing_is_done_twice_and_nothing_is_left
         plan, world = FaultPlan(death), begin_day(make_world, at)
         go_through_day(world, at, plan, Killed)
         told = f"killed {death.when} step {death.step}: {plan.steps[death.step]}"
-        assert plan.dead, told
+        assert plan.is_dead, told
         assert world.power is PowerState.DEALLOCATED, told
         calls = world.machines.calls
         assert (calls["begin_start"], calls["begin_deallocate"]) == (1, 1), told

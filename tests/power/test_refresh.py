@@ -209,12 +209,12 @@ def test_snapd_that_refuses_is_told(morning, at) -> None:
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_killed_at_every_step_it_is_refreshed_once_and_told(make_world, at, when) -> None:
     plan, step = FaultPlan(), 0
-    while step == 0 or plan.dead:
+    while step == 0 or plan.is_dead:
         world = in_the_window(make_world, at)
         plan = FaultPlan(Fault(Killed(), step=step, when=when))
         with suppress(Killed):
             world.tick(plan)
-        if plan.dead:
+        if plan.is_dead:
             world.die()
         world.run(at("11:30"))
         told = f"killed {when} step {step}: {plan.steps[-1]}"

@@ -9,7 +9,7 @@ import pytest
 
 from local.fakes.blobs import MemoryBlobs
 from local.fakes.clock import ManualClock
-from local.fakes.faults import Fault, FaultPlan, Killed, faulty
+from local.fakes.faults import Fault, FaultPlan, Killed, with_faults
 from shared.backup.catalogue import SetCatalogue
 from shared.formats.backupset import OplogSlice
 from shared.formats.slices import SliceRecord, slice_name
@@ -48,11 +48,11 @@ class Site:
         self, plan: FaultPlan | None = None, remover: object = None, *, deletes: bool = True
     ) -> PruneDeps:
         plan = plan or FaultPlan()
-        catalogue = SetCatalogue(faulty(self.blobs, plan, "blobs"), self.clock, (SIGNER.public_text(),))
+        catalogue = SetCatalogue(with_faults(self.blobs, plan, "blobs"), self.clock, (SIGNER.public_text(),))
         return PruneDeps(
             catalogue,
-            lambda: remover or faulty(self.blobs, plan, "remover"),  # type: ignore[arg-type,return-value]
-            faulty(self.state, plan, "state"),
+            lambda: remover or with_faults(self.blobs, plan, "remover"),  # type: ignore[arg-type,return-value]
+            with_faults(self.state, plan, "state"),
             self.clock,
             BackupRetention(minimum=1),
             deletes,

@@ -8,7 +8,7 @@ import pytest
 
 from local.fakes.blobs import MemoryBlobs
 from local.fakes.clock import ManualClock
-from local.fakes.faults import Fault, FaultPlan, faulty
+from local.fakes.faults import Fault, FaultPlan, with_faults
 from local.fakes.mongodb import MemoryDatabase
 from local.fakes.reporter import ListReporter
 from shared.backup.job import run_nightly
@@ -78,7 +78,7 @@ def test_a_hold_is_renewed_while_there_is_progress() -> None:
 def test_a_hold_that_cannot_be_written_is_said_once_and_stops_nothing() -> None:
     clock, reporter = ManualClock(), ListReporter()
     plan = FaultPlan(Fault(Unavailable("no storage"), operation="state.replace"))
-    hold = RestoreHold(Holds(faulty(MemoryBlobs(clock), plan, "state"), clock), clock, "s", reporter)
+    hold = RestoreHold(Holds(with_faults(MemoryBlobs(clock), plan, "state"), clock), clock, "s", reporter)
     for _ in range(3):
         hold.phase("Restoring documents", 1)
         hold.advance(1)

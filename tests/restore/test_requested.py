@@ -9,7 +9,7 @@ from datetime import timedelta
 import bson
 import pytest
 
-from local.fakes.faults import Fault, FaultPlan, Killed, faulty
+from local.fakes.faults import Fault, FaultPlan, Killed, with_faults
 from local.fakes.mongodb import MemoryDatabase
 from local.fakes.reporter import ListReporter
 from shared.formats.agekeys import generate_identity, parse_identities
@@ -48,12 +48,12 @@ class Restores:
         plan = plan or FaultPlan()
         deps = RequestedRestoreDeps(
             name="inspection",
-            connect=lambda: faulty(self.target, plan, "target"),
+            connect=lambda: with_faults(self.target, plan, "target"),
             addresses=("inspection:27017",),
             production=lambda: ("memory:27017",),
             others=("scratch:27017",),
             catalogue=self.world.catalogue,
-            state=faulty(self.world.state, plan, "state"),
+            state=with_faults(self.world.state, plan, "state"),
             clock=self.world.clock,
             identities=self.world.identities,
             jobs=1,

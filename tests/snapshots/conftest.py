@@ -12,7 +12,7 @@ from local.fakes.blobs import MemoryBlobs
 from local.fakes.clock import ManualClock
 from local.fakes.compute import MemoryMachines
 from local.fakes.disks import MemoryDisks
-from local.fakes.faults import FaultPlan, faulty
+from local.fakes.faults import FaultPlan, with_faults
 from local.fakes.freeze import MemoryFreezable
 from local.fakes.notifications import MemoryNotifications
 from shared.policy import parse_policy
@@ -46,11 +46,11 @@ class World:
 
     def job(self, plan: FaultPlan | None = None) -> SnapshotDeps:
         plan = plan or FaultPlan()
-        state = faulty(self.state, plan, "state")
-        server = faulty(self.mongodb, plan, "mongodb")
+        state = with_faults(self.state, plan, "state")
+        server = with_faults(self.mongodb, plan, "mongodb")
         return SnapshotDeps(
-            disks=faulty(self.disks, plan, "disks"),
-            machines=faulty(self.machines, plan, "machines"),
+            disks=with_faults(self.disks, plan, "disks"),
+            machines=with_faults(self.machines, plan, "machines"),
             freezer=Freezer(lambda: server, state, self.clock, self.limit, sleep=self.sleep),
             state=state,
             clock=self.clock,

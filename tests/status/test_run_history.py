@@ -10,7 +10,7 @@ import pytest
 
 from local.fakes.blobs import MemoryBlobs
 from local.fakes.clock import ManualClock
-from local.fakes.faults import Fault, FaultPlan, Killed, faulty
+from local.fakes.faults import Fault, FaultPlan, Killed, with_faults
 from shared.kernel.errors import Unavailable
 from shared.records.rollup import DayTotals, RunEntry, build_entry
 from shared.records.run_history import RunHistory, keep_history, rebuild_history
@@ -149,7 +149,7 @@ def test_what_failed_is_on_record_with_its_reason_and_still_raised(blobs, clock)
 
 def test_a_storage_that_refuses_the_roll_up_fails_no_run(blobs, clock) -> None:
     plan = FaultPlan(Fault(Unavailable("down"), operation="state.create", times=9))
-    assert run_recorded(faulty(blobs, plan, "state"), clock, "power_tick", lambda: "off") == "off"
+    assert run_recorded(with_faults(blobs, plan, "state"), clock, "power_tick", lambda: "off") == "off"
 
 
 def test_writers_at_the_same_time_lose_nothing(blobs) -> None:
@@ -169,11 +169,11 @@ def test_writers_at_the_same_time_lose_nothing(blobs) -> None:
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_killed_at_any_step_the_next_run_of_the_day_mends_it(clock, when) -> None:
     steps = FaultPlan()
-    Runs(faulty(MemoryBlobs(clock), steps, "state"), clock).save(run(1))
+    Runs(with_faults(MemoryBlobs(clock), steps, "state"), clock).save(run(1))
     for step in range(len(steps.steps)):
         blobs = MemoryBlobs(clock)
         with pytest.raises(Killed):
-            Runs(faulty(blobs, FaultPlan(Fault(Killed(), step, when=when)), "state"), clock).save(run(1))
+            Runs(with_faults(blobs, FaultPlan(Fault(Killed(), step, when=when)), "state"), clock).save(run(1))
         Runs(blobs, clock).save(run(1))
         Runs(blobs, clock).save(run(2))
         assert RunHistory(blobs).load_totals().days["2026-11-23"]["backup"].done == 2

@@ -12,7 +12,7 @@ import pytest
 
 from local.fakes.blobs import MemoryBlobs
 from local.fakes.clock import ManualClock
-from local.fakes.faults import FaultPlan, faulty
+from local.fakes.faults import FaultPlan, with_faults
 from local.fakes.mongodb import MemoryDatabase
 from local.fakes.queues import MemoryQueues
 from local.fakes.reporter import ListReporter
@@ -56,10 +56,10 @@ class World:
         plan = plan or FaultPlan()
         policy = BackupPolicy().model_copy(update={"part_target": self.part_bytes})
         return BackupDeps(
-            connect=lambda: faulty(self.database, plan, "database"),
-            backups=faulty(self.backups, plan, "backups"),
-            state=faulty(self.state, plan, "state"),
-            queues=faulty(self.queues, plan, "queues"),
+            connect=lambda: with_faults(self.database, plan, "database"),
+            backups=with_faults(self.backups, plan, "backups"),
+            state=with_faults(self.state, plan, "state"),
+            queues=with_faults(self.queues, plan, "queues"),
             clock=self.clock,
             recipients={RECIPIENT: parse_recipient(RECIPIENT)},
             signer=SIGNER,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from local.fakes.faults import FaultPlan, faulty
+from local.fakes.faults import FaultPlan, with_faults
 from local.fakes.mongodb import MemoryDatabase
 from local.fakes.notifications import MemoryNotifications
 from local.fakes.reporter import ListReporter
@@ -62,9 +62,9 @@ class CaptureWorld:
         plan = plan or FaultPlan()
         catalogue = self.world.catalogue
         settings: dict[str, object] = {
-            "connect": lambda: faulty(self.database, plan, "database"),
-            "catalogue": replace(catalogue, blobs=faulty(self.world.backups, plan, "slices")),
-            "state": faulty(self.world.state, plan, "state"),
+            "connect": lambda: with_faults(self.database, plan, "database"),
+            "catalogue": replace(catalogue, blobs=with_faults(self.world.backups, plan, "slices")),
+            "state": with_faults(self.world.state, plan, "state"),
             "clock": self.world.clock,
             "recipients": self.world.job().recipients,
             "signer": SIGNER,

@@ -14,7 +14,7 @@ import pytest
 from local.fakes.blobs import MemoryBlobs
 from local.fakes.clock import ManualClock
 from local.fakes.cluster import MemoryCluster
-from local.fakes.faults import FaultPlan, faulty
+from local.fakes.faults import FaultPlan, with_faults
 from local.fakes.forge import MemoryForge
 from local.fakes.notifications import MemoryNotifications
 from local.fakes.queues import MemoryQueues
@@ -168,17 +168,17 @@ class World:
         plan = plan or FaultPlan()
         return DeployDeps(
             repository=REPOSITORY,
-            forge=faulty(self.forge, plan, "forge"),
-            releases=faulty(self.releases, plan, "releases"),
-            renderer=faulty(self.releases.renderer, plan, "renderer"),
-            cluster=faulty(self.cluster, plan, "cluster"),
-            state=faulty(self.state, plan, "state"),
-            queues=faulty(self.queues, plan, "queues"),
+            forge=with_faults(self.forge, plan, "forge"),
+            releases=with_faults(self.releases, plan, "releases"),
+            renderer=with_faults(self.releases.renderer, plan, "renderer"),
+            cluster=with_faults(self.cluster, plan, "cluster"),
+            state=with_faults(self.state, plan, "state"),
+            queues=with_faults(self.queues, plan, "queues"),
             clock=self.clock,
             policy=self.policy,
-            notifications=faulty(self.people, plan, "people"),
-            approvals=lambda: make_approvals(faulty(self.state, plan, "state"), self.clock),
-            backups=faulty(DeployBackups(self._begin_backup, self.backups.__getitem__), plan, "backups"),
+            notifications=with_faults(self.people, plan, "people"),
+            approvals=lambda: make_approvals(with_faults(self.state, plan, "state"), self.clock),
+            backups=with_faults(DeployBackups(self._begin_backup, self.backups.__getitem__), plan, "backups"),
             database=lambda: plan.run("server", self._server),
             count_upgrade=lambda probes: plan.run("probes", lambda: self.count_upgrade(probes)),
             compatible_mongodb=lambda version: self.compatible.get(version, ("8.0",)),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from local.fakes.faults import FaultPlan, faulty
+from local.fakes.faults import FaultPlan, with_faults
 from local.fakes.mongodb import MemoryDatabase
 from local.fakes.notifications import MemoryNotifications
 from local.fakes.reporter import ListReporter
@@ -50,11 +50,11 @@ class DrillWorld:
         plan = plan or FaultPlan()
         settings: dict[str, object] = {
             "catalogue": self.world.catalogue,
-            "state": faulty(self.world.state, plan, "state"),
+            "state": with_faults(self.world.state, plan, "state"),
             "clock": self.world.clock,
             "signer": SIGNER,
             "identities": self.world.identities,
-            "connect": lambda: faulty(self.scratch, plan, "scratch"),
+            "connect": lambda: with_faults(self.scratch, plan, "scratch"),
             "addresses": ("scratch:27017",),
             "production": lambda: ("memory:27017",),
             "notifications": self.notifications,
@@ -75,10 +75,10 @@ class DrillWorld:
 
         def connect(_uri: str) -> ScratchServer:
             self.scratch = self.make_scratch()
-            return faulty(self.scratch, plan, "scratch")
+            return with_faults(self.scratch, plan, "scratch")
 
         home = ClusterScratch(
-            cluster=faulty(cluster, plan, "cluster"),
+            cluster=with_faults(cluster, plan, "cluster"),
             policy=policy,
             owner=lambda: read_owner(self.world.state),
             connect=connect,

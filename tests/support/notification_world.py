@@ -12,7 +12,7 @@ import pytest
 from local.chat import ChatServer, Hook, read_message
 from local.fakes.blobs import MemoryBlobs
 from local.fakes.clock import ManualClock
-from local.fakes.faults import FaultPlan, faulty
+from local.fakes.faults import FaultPlan, with_faults
 from shared.adapters.apprise import AppriseChannel, parse_urls
 from shared.adapters.rocketchat_webhook import RocketChatWebhook, parse_webhook
 from shared.kernel.ports import Blobs
@@ -67,8 +67,8 @@ class NotificationWorld:
         """What delivers, with faults in the storage and the channels."""
         blobs, channels = self.blobs, self.channels
         if plan:
-            blobs = faulty(blobs, plan, "state")
-            channels = {n: [faulty(one, plan, n) for one in some] for n, some in channels.items()}
+            blobs = with_faults(blobs, plan, "state")
+            channels = {n: [with_faults(one, plan, n) for one in some] for n, some in channels.items()}
         outbox, log = Outbox(blobs, self.clock), DeliveryLog(blobs)
         zone = ZoneInfo("Europe/Berlin")
         return Sender(
@@ -97,7 +97,7 @@ class NotificationWorld:
 
     def _make_notifier(self, plan: FaultPlan | None, deliver: Callable[[], object]) -> OutboxNotifier:
         sender = self.sender(plan)
-        dedup = NotificationDedup(faulty(self.blobs, plan, "state") if plan else self.blobs, self.clock)
+        dedup = NotificationDedup(with_faults(self.blobs, plan, "state") if plan else self.blobs, self.clock)
 
         def find_channels(_notice: Notice) -> list[Channel]:
             return [channel for some in sender.routes.values() for channel in some]

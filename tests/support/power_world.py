@@ -15,7 +15,7 @@ from local.fakes.blobs import MemoryBlobs
 from local.fakes.clock import ManualClock
 from local.fakes.compute import MemoryMachines
 from local.fakes.disks import MemoryDisks
-from local.fakes.faults import FaultPlan, faulty
+from local.fakes.faults import FaultPlan, with_faults
 from local.fakes.health import SwitchedHealth
 from local.fakes.notifications import MemoryNotifications
 from shared.backup.catalogue import SetCatalogue
@@ -138,27 +138,27 @@ class World:
 
     def job(self, plan: FaultPlan | None = None, *, with_backups: bool = True) -> PowerDeps:
         plan = plan or FaultPlan()
-        machines = faulty(self.machines, plan, "machines")
+        machines = with_faults(self.machines, plan, "machines")
         inventory = Inventory(
             {"vm": machines},
-            faulty(self.state, plan, "state"),
+            with_faults(self.state, plan, "state"),
             self.clock,
             self.policy,
             days_off(self.policy.power),
             self._catalogue(plan) if with_backups else None,
             datetime(2026, 1, 1, 1, 0, tzinfo=UTC).time(),
-            faulty(self.activity, plan, "activity"),
+            with_faults(self.activity, plan, "activity"),
         )
-        notifications = faulty(self.notifications, plan, "notifications")
-        probe = faulty(self.health, plan, "health")
-        doubles = faulty(self, plan, "self")
+        notifications = with_faults(self.notifications, plan, "notifications")
+        probe = with_faults(self.health, plan, "health")
+        doubles = with_faults(self, plan, "self")
         return PowerDeps(
             inventory, machines, notifications, [probe], doubles.begin_backup, doubles.capture_oplog,
-            faulty(self.disks, plan, "disks"),
+            with_faults(self.disks, plan, "disks"),
         )  # fmt: skip
 
     def _catalogue(self, plan: FaultPlan) -> SetCatalogue:
-        return catalogue_of(faulty(self.backups, plan, "backups"), self.state, self.clock)
+        return catalogue_of(with_faults(self.backups, plan, "backups"), self.state, self.clock)
 
     def tick(self, plan: FaultPlan | None = None) -> TickResult:
         (outcome,) = power.run_tick(self.job(plan))

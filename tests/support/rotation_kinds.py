@@ -117,7 +117,7 @@ def _storage() -> Side:
         return any(key in value for key in keys.keys.values())
 
     return Side(
-        connection % first, lambda _lists, _homes: StorageKeys("stchat", keys, keys.opens), accepts,
+        connection % first, lambda _lists, _homes: StorageKeys("stchat", keys, keys.open_account), accepts,
         lambda: first not in keys.keys.values(), fields={"account": "stchat"},
     )  # fmt: skip
 
@@ -146,9 +146,9 @@ def _app() -> Side:
     github = MemoryCredentials(first, second)
 
     def accepts(value: str, _listed: str) -> bool:
-        return any(github.takes(key) for key in split_keys(Secret(value)))
+        return any(github.is_accepted(key) for key in split_keys(Secret(value)))
 
-    authority = AppPrivateKeys(github.takes, lambda key: f"key {len(key.reveal())}")
+    authority = AppPrivateKeys(github.is_accepted, lambda key: f"key {len(key.reveal())}")
     return Side(first + "\n", lambda _lists, _homes: authority, accepts, given=second)
 
 
@@ -157,7 +157,7 @@ def _mail() -> Side:
     server = MemoryCredentials(first, second)
 
     def accepts(value: str, _listed: str) -> bool:
-        return server.takes(Secret(value))
+        return server.is_accepted(Secret(value))
 
     return Side(first, lambda _lists, _homes: MailPasswords(server.signs_in), accepts, given="second/")
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from local.fakes.blobs import MemoryBlobs
 from local.fakes.clock import ManualClock
-from local.fakes.faults import FaultPlan, faulty
+from local.fakes.faults import FaultPlan, with_faults
 from local.fakes.notifications import MemoryNotifications
 from local.fakes.secrets import MemoryAuthority, MemoryHomes, MemoryReaders, Way
 from shared.formats.agekeys import generate_identity
@@ -50,16 +50,16 @@ class World:
 
     def deps(self, plan: FaultPlan | None = None, *, key: str = KEY) -> RotationDeps:
         plan = plan or FaultPlan()
-        authority = faulty(self.authority, plan, "authority")
+        authority = with_faults(self.authority, plan, "authority")
         return RotationDeps(
             policy=SecretsPolicy(known=self.entries),
-            homes=faulty(self.homes, plan, "homes"),
-            readers=faulty(self.readers, plan, "readers"),
+            homes=with_faults(self.homes, plan, "homes"),
+            readers=with_faults(self.readers, plan, "readers"),
             authority=lambda _: authority,
             keys=JournalKeys.parse(key) if key else None,
             offline_reason=lambda: self.offline,
             pause=lambda seconds: self.clock.advance(timedelta(seconds=seconds)),
-            state=faulty(self.state, plan, "state"),
+            state=with_faults(self.state, plan, "state"),
             clock=self.clock,
             notifications=self.people,
         )

@@ -35,7 +35,7 @@ class Context:
         """The time as objects carry it."""
         return format_timestamp(self.registry.now())
 
-    def due(self, key: Hashable, seconds: float) -> bool:
+    def is_due(self, key: Hashable, seconds: float) -> bool:
         """Whether so many simulated seconds passed since this was first asked for that key."""
         deadline = self._timers.setdefault(key, self.monotonic + seconds * self.behaviour.second)
         if deadline <= self.monotonic:
@@ -45,23 +45,23 @@ class Context:
 
     def is_waiting(self, key: Hashable) -> bool:
         """Whether a deadline that was asked for before has not come yet."""
-        return key in self._timers and not self.due(key, 0)
+        return key in self._timers and not self.is_due(key, 0)
 
-    def forget(self, *beginning: Hashable, but: Hashable = None) -> None:
+    def forget_timers(self, *beginning: Hashable, but: Hashable = None) -> None:
         """Drop the timers whose keys begin so: with its uid those of an object that is gone."""
         known = [key for key in self._timers if isinstance(key, tuple) and key != but]
         for key in known:
             if key[: len(beginning)] == beginning:
                 del self._timers[key]
 
-    def every(self, kind: str, namespace: str = "") -> list[Object]:
+    def list_kind(self, kind: str, namespace: str = "") -> list[Object]:
         """All objects of a built-in kind, not to be changed."""
         return self.store.items(self.cluster.resource(kind).bucket, namespace)
 
-    def owned(self, kind: str, owner: Object) -> list[Object]:
+    def list_owned(self, kind: str, owner: Object) -> list[Object]:
         """The objects that `owner` controls."""
         uid = owner["metadata"]["uid"]
-        items = self.every(kind, owner["metadata"].get("namespace", ""))
+        items = self.list_kind(kind, owner["metadata"].get("namespace", ""))
         return [item for item in items if controller_of(item) == uid]
 
     def create(self, item: Object, manager: str = MANAGER) -> Object | None:

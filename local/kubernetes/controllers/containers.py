@@ -99,7 +99,7 @@ def _advance_container(
         _while_running(context, container, status, key, initial)
     elif status["state"]["waiting"].get("reason") == "CrashLoopBackOff":
         seconds = min(300.0, _BACKOFF_SECONDS * 2 ** (status["restartCount"] - 1))
-        if context.due((*key, "backoff"), seconds):
+        if context.is_due((*key, "backoff"), seconds):
             _launch_container(context, pod, container, status)
     elif _pull_image(context, pod, container, status, key):
         if problem := _configuration_error(context, pod, container):
@@ -112,12 +112,12 @@ def _pull_image(
     context: Context, pod: Object, container: Object, status: Object, key: tuple[object, ...]
 ) -> bool:
     image = container["image"]
-    if not context.due((*key, "pull"), context.behaviour.pull_seconds):
+    if not context.is_due((*key, "pull"), context.behaviour.pull_seconds):
         return False
-    if context.behaviour.pulls(image):
+    if context.behaviour.can_pull(image):
         _record_node_image(context, image)
         return True
-    if context.due((*key, "pull again"), 2.0):
+    if context.is_due((*key, "pull again"), 2.0):
         _set_waiting(context, pod, status, "ImagePullBackOff", f'Back-off pulling image "{image}"', "BackOff")
     else:
         message = f'Failed to pull image "{image}": not found'
@@ -200,16 +200,16 @@ def _launch_container(context: Context, pod: Object, container: Object, status: 
 def _while_running(
     context: Context, container: Object, status: Object, key: tuple[object, ...], initial: bool
 ) -> None:
-    ending = context.behaviour.ending(container, initial=initial)
-    if ending is not None and context.due((*key, "end"), ending[1]):
+    ending = context.behaviour.find_exit(container, initial=initial)
+    if ending is not None and context.is_due((*key, "end"), ending[1]):
         started = status["state"]["running"]["startedAt"]
         code = ending[0]
         terminated = {"exitCode": code, "reason": "Error" if code else "Completed"}
         status["state"] = {"terminated": {**terminated, "startedAt": started, "finishedAt": context.now}}
         status |= {"ready": initial and code == 0, "started": False}
         return
-    delay = context.behaviour.delay(container)
-    if delay is not None and not status["ready"] and context.due((*key, "ready"), delay):
+    delay = context.behaviour.readiness_delay(container)
+    if delay is not None and not status["ready"] and context.is_due((*key, "ready"), delay):
         status["ready"] = True
 
 

@@ -25,13 +25,13 @@ _REVISION = "deployment.kubernetes.io/revision"
 
 def run_deployments(context: Context) -> None:
     """One pass."""
-    for item in context.every("Deployment"):
+    for item in context.list_kind("Deployment"):
         if not item["metadata"].get("deletionTimestamp"):
             _reconcile_deployment(context, item)
 
 
 def _reconcile_deployment(context: Context, item: Object) -> None:
-    sets = context.owned("ReplicaSet", item)
+    sets = context.list_owned("ReplicaSet", item)
     template_hash = short_digest(item["spec"]["template"])
     current = next((each for each in sets if each["metadata"]["labels"][HASH] == template_hash), None)
     if not item["spec"].get("paused"):
@@ -102,7 +102,7 @@ def _scale_replica_set(context: Context, item: Object, replicas: int) -> None:
 
 
 def _list_pods(context: Context, item: Object) -> list[Object]:
-    return live_pods(context.owned("Pod", item))
+    return live_pods(context.list_owned("Pod", item))
 
 
 def _roll_replicas(context: Context, item: Object, current: Object, old: list[Object]) -> None:
@@ -112,7 +112,7 @@ def _roll_replicas(context: Context, item: Object, current: Object, old: list[Ob
     if strategy["type"] == "Recreate":
         for each in old:
             _scale_replica_set(context, each, 0)
-        if not any(context.owned("Pod", each) for each in old):
+        if not any(context.list_owned("Pod", each) for each in old):
             _scale_replica_set(context, current, desired)
         return
     rolling = strategy["rollingUpdate"]
@@ -144,7 +144,7 @@ def _clean_up(context: Context, item: Object, old: list[Object]) -> None:
 
 
 def _report_status(context: Context, item: Object, template_hash: str) -> None:
-    sets = context.owned("ReplicaSet", item)
+    sets = context.list_owned("ReplicaSet", item)
     pods = {each["metadata"]["labels"][HASH]: _list_pods(context, each) for each in sets}
     every = [pod for listed in pods.values() for pod in listed]
     ready = sum(map(is_ready, every))
@@ -190,9 +190,9 @@ def _set_conditions(context: Context, item: Object, status: Object, template_has
     )
     if complete:
         # A later way to the same template begins anew, and is not overdue for what an earlier one took.
-        context.forget(item["metadata"]["uid"])
+        context.forget_timers(item["metadata"]["uid"])
     if complete or settled:
-        context.forget(item["metadata"]["uid"], "progress")
+        context.forget_timers(item["metadata"]["uid"], "progress")
         verdict = ("True", "NewReplicaSetAvailable", f'ReplicaSet "{name}" has successfully progressed.')
     elif _is_overdue(
         context, item, template_hash, (status.get("updatedReplicas", 0), fresh, status.get("replicas", 0))
@@ -220,5 +220,5 @@ def _is_overdue(context: Context, item: Object, template_hash: str, progress: tu
     """
     uid = item["metadata"]["uid"]
     key = (uid, "progress", template_hash, progress)
-    context.forget(uid, "progress", but=key)
-    return context.due(key, item["spec"]["progressDeadlineSeconds"])
+    context.forget_timers(uid, "progress", but=key)
+    return context.is_due(key, item["spec"]["progressDeadlineSeconds"])

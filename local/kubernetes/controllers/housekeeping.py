@@ -25,7 +25,7 @@ def run_housekeeping(context: Context) -> None:
 
 def _establish_definitions(context: Context) -> None:
     """A definition is served as soon as it is there; say so."""
-    for item in context.every("CustomResourceDefinition"):
+    for item in context.list_kind("CustomResourceDefinition"):
         if not (item.get("status") or {}).get("acceptedNames"):
             stored = [version["name"] for version in item["spec"]["versions"] if version.get("storage")]
             status: Object = {"acceptedNames": item["spec"]["names"], "storedVersions": stored}
@@ -40,7 +40,7 @@ def _fill_token_secrets(context: Context) -> None:
 
     https://kubernetes.io/docs/concepts/configuration/secret/#serviceaccount-token-secrets
     """
-    for item in context.every("Secret"):
+    for item in context.list_kind("Secret"):
         meta = item["metadata"]
         account = (meta.get("annotations") or {}).get("kubernetes.io/service-account.name", "")
         asks = item.get("type") == "kubernetes.io/service-account-token" and account
@@ -66,7 +66,7 @@ def _list_buckets(context: Context) -> Iterator[tuple[Bucket, ApiResource]]:
 
 
 def _finish_namespaces(context: Context) -> None:
-    for item in context.every("Namespace"):
+    for item in context.list_kind("Namespace"):
         name = item["metadata"]["name"]
         if item["metadata"].get("deletionTimestamp"):
             _empty_namespace(context, item)
@@ -166,7 +166,7 @@ def _bind_claims(context: Context) -> None:
     """MicroK8s' storage waits for the first pod that uses a claim, then makes a volume on the node."""
     pending = [
         item
-        for item in context.every("PersistentVolumeClaim")
+        for item in context.list_kind("PersistentVolumeClaim")
         if (item.get("status") or {}).get("phase") != "Bound"
         and not item["metadata"].get("deletionTimestamp")
     ]
@@ -174,7 +174,7 @@ def _bind_claims(context: Context) -> None:
         return
     used = {
         (pod["metadata"]["namespace"], volume["persistentVolumeClaim"]["claimName"])
-        for pod in live_pods(context.every("Pod"))
+        for pod in live_pods(context.list_kind("Pod"))
         for volume in pod["spec"].get("volumes") or ()
         if volume.get("persistentVolumeClaim")
     }
@@ -220,9 +220,9 @@ def _bind_claim(context: Context, item: Object, storage: Object) -> None:
 
 
 def _update_budgets(context: Context) -> None:
-    for item in context.every("PodDisruptionBudget"):
+    for item in context.list_kind("PodDisruptionBudget"):
         terms = selectors.of_object(item["spec"].get("selector"))
-        pods = [] if terms is None else live_pods(context.every("Pod", item["metadata"]["namespace"]))
+        pods = [] if terms is None else live_pods(context.list_kind("Pod", item["metadata"]["namespace"]))
         chosen = [pod for pod in pods if selectors.match_labels(terms or (), pod["metadata"].get("labels"))]
         total, healthy = len(chosen), sum(map(is_ready, chosen))
         if "maxUnavailable" in item["spec"]:
@@ -240,6 +240,6 @@ def _update_budgets(context: Context) -> None:
 
 
 def _update_ingresses(context: Context) -> None:
-    for item in context.every("Ingress"):
+    for item in context.list_kind("Ingress"):
         # MicroK8s' ingress listens on the node itself.
         context.set_status(item, {"loadBalancer": {"ingress": [{"ip": "127.0.0.1"}]}})

@@ -24,12 +24,12 @@ _BACKOFF_SECONDS = 10.0
 
 def run_jobs(context: Context) -> None:
     """One pass."""
-    for item in context.every("Job"):
+    for item in context.list_kind("Job"):
         if item["metadata"].get("deletionTimestamp"):
             continue
         if _is_finished(item):
             ttl = item["spec"].get("ttlSecondsAfterFinished")
-            if ttl is not None and context.due((item["metadata"]["uid"], "ttl"), ttl):
+            if ttl is not None and context.is_due((item["metadata"]["uid"], "ttl"), ttl):
                 context.delete(item, propagationPolicy="Background")
         else:
             _reconcile_job(context, item)
@@ -57,7 +57,7 @@ def _count_restarts(pods: list[Object]) -> int:
 
 def _reconcile_job(context: Context, item: Object) -> None:
     spec, uid = item["spec"], item["metadata"]["uid"]
-    pods = context.owned("Pod", item)
+    pods = context.list_owned("Pod", item)
     active, succeeded, failed = live_pods(pods), _count_phase(pods, "Succeeded"), _count_phase(pods, "Failed")
     status: Object = {"startTime": (item.get("status") or {}).get("startTime", context.now)}
     status |= {"ready": sum(map(is_ready, active)), "terminating": 0, "uncountedTerminatedPods": {}}
@@ -79,7 +79,7 @@ def _reconcile_job(context: Context, item: Object) -> None:
             "BackoffLimitExceeded",
             "Job has reached the specified backoff limit",
         )
-    elif deadline is not None and context.due((uid, "deadline"), deadline):
+    elif deadline is not None and context.is_due((uid, "deadline"), deadline):
         _fail_job(
             context, item, status, active, "DeadlineExceeded", "Job was active longer than specified deadline"
         )
@@ -87,9 +87,9 @@ def _reconcile_job(context: Context, item: Object) -> None:
         missing = min(spec["parallelism"], spec["completions"] - succeeded) - len(active)
         backoff = _BACKOFF_SECONDS * 2 ** (failed - 1) if failed else 0
         waits = context.is_waiting((uid, "refused"))
-        if missing > 0 and not waits and context.due((uid, "retry", failed), backoff):
+        if missing > 0 and not waits and context.is_due((uid, "retry", failed), backoff):
             _start_pods(context, item, missing)
-            active = live_pods(context.owned("Pod", item))
+            active = live_pods(context.list_owned("Pod", item))
     if not status["conditions"]:
         del status["conditions"]
     ended = "completionTime" in status or any(c["type"] == "Failed" for c in status.get("conditions", ()))
@@ -105,8 +105,8 @@ def _start_pods(context: Context, item: Object, count: int) -> None:
         else:
             why = f"Error creating: {context.refusal}"
             context.event(item, "FailedCreate", why, kind="Warning", source="job-controller")
-            context.forget(item["metadata"]["uid"], "refused")
-            context.due((item["metadata"]["uid"], "refused"), _BACKOFF_SECONDS)  # begins to wait
+            context.forget_timers(item["metadata"]["uid"], "refused")
+            context.is_due((item["metadata"]["uid"], "refused"), _BACKOFF_SECONDS)  # begins to wait
             return
 
 

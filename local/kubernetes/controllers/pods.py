@@ -16,7 +16,7 @@ _SCHEDULER = "default-scheduler"
 
 def run_pods(context: Context) -> None:
     """One pass."""
-    for pod in context.every("Pod"):
+    for pod in context.list_kind("Pod"):
         meta, status = pod["metadata"], pod.get("status") or {}
         if meta.get("deletionTimestamp"):
             _stop_pod(context, pod)
@@ -31,12 +31,12 @@ def run_pods(context: Context) -> None:
 def _stop_pod(context: Context, pod: Object) -> None:
     meta = pod["metadata"]
     grace = meta.get("deletionGracePeriodSeconds") or 0
-    if meta.get("finalizers") or not context.due(
+    if meta.get("finalizers") or not context.is_due(
         (meta["uid"], "stop"), min(grace, context.behaviour.stop_seconds)
     ):
         return
     context.store.remove(PODS, meta["namespace"], meta["name"])
-    context.forget(meta["uid"])
+    context.forget_timers(meta["uid"])
     for key in [key for key in context.cluster.logs if key[:2] == (meta["namespace"], meta["name"])]:
         del context.cluster.logs[key]
 
@@ -65,13 +65,13 @@ def _scheduling_obstacle(context: Context, pod: Object) -> str:
         claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
         if claim and context.store.get(("", "persistentvolumeclaims"), namespace, claim) is None:
             return f'0/1 nodes are available: persistentvolumeclaim "{claim}" not found.'
-    nodes = [node for node in context.every("Node") if not (node.get("spec") or {}).get("unschedulable")]
+    nodes = [node for node in context.list_kind("Node") if not (node.get("spec") or {}).get("unschedulable")]
     if not nodes:
         return "0/1 nodes are available: 1 node(s) were unschedulable."
     labels = nodes[0]["metadata"].get("labels") or {}
     if any(labels.get(key) != value for key, value in (spec.get("nodeSelector") or {}).items()):
         return "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector."
-    others = [each for each in live_pods(context.every("Pod")) if each["spec"].get("nodeName")]
+    others = [each for each in live_pods(context.list_kind("Pod")) if each["spec"].get("nodeName")]
     for resource in ("cpu", "memory", "ephemeral-storage"):
         if sum(_requested_amount(each, resource) for each in [*others, pod]) > parse_quantity(
             ALLOCATABLE[resource]

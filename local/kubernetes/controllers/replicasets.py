@@ -18,17 +18,17 @@ from local.kubernetes.errors import Object
 
 def run_replica_sets(context: Context) -> None:
     """One pass."""
-    for item in context.every("ReplicaSet"):
+    for item in context.list_kind("ReplicaSet"):
         if not item["metadata"].get("deletionTimestamp"):
             _replica_set(context, item)
-    for item in context.every("DaemonSet"):
+    for item in context.list_kind("DaemonSet"):
         if not item["metadata"].get("deletionTimestamp"):
             _daemon_set(context, item)
 
 
 def _replica_set(context: Context, item: Object) -> None:
     desired = item["spec"].get("replicas", 1)
-    pods = live_pods(context.owned("Pod", item))
+    pods = live_pods(context.list_owned("Pod", item))
     refusal = ""
     for _ in range(desired - len(pods)):
         name = f"{item['metadata']['name']}-{short_digest(secrets.token_hex(8), 5)}"
@@ -40,7 +40,7 @@ def _replica_set(context: Context, item: Object) -> None:
     surplus = sorted(pods, key=lambda pod: (is_ready(pod), pod["metadata"]["creationTimestamp"]))
     for pod in surplus[: max(0, len(pods) - desired)]:
         context.delete(pod)
-    remaining = live_pods(context.owned("Pod", item))
+    remaining = live_pods(context.list_owned("Pod", item))
     ready = sum(map(is_ready, remaining))
     status: Object = {"replicas": len(remaining), "observedGeneration": item["metadata"]["generation"]}
     if remaining:
@@ -57,13 +57,13 @@ def _replica_set(context: Context, item: Object) -> None:
 
 
 def _daemon_set(context: Context, item: Object) -> None:
-    nodes = [node["metadata"]["name"] for node in context.every("Node")]
+    nodes = [node["metadata"]["name"] for node in context.list_kind("Node")]
     revision = short_digest(item["spec"]["template"])
-    pods = live_pods(context.owned("Pod", item))
+    pods = live_pods(context.list_owned("Pod", item))
     for pod in pods:
         if pod["metadata"]["labels"].get("controller-revision-hash") != revision:
             context.delete(pod)
-    current = {pod["spec"].get("nodeName"): pod for pod in live_pods(context.owned("Pod", item))}
+    current = {pod["spec"].get("nodeName"): pod for pod in live_pods(context.list_owned("Pod", item))}
     for node in nodes:
         if node not in current:
             name = f"{item['metadata']['name']}-{short_digest(secrets.token_hex(8), 5)}"

@@ -15,7 +15,7 @@ HASH = "controller-revision-hash"
 
 def run_stateful_sets(context: Context) -> None:
     """One pass."""
-    for item in context.every("StatefulSet"):
+    for item in context.list_kind("StatefulSet"):
         if not item["metadata"].get("deletionTimestamp"):
             _reconcile_stateful_set(context, item)
 
@@ -23,7 +23,7 @@ def run_stateful_sets(context: Context) -> None:
 def _reconcile_stateful_set(context: Context, item: Object) -> None:
     name, spec = item["metadata"]["name"], item["spec"]
     revision = f"{name}-{short_digest(spec['template'])}"
-    pods = {pod["metadata"]["name"]: pod for pod in context.owned("Pod", item)}
+    pods = {pod["metadata"]["name"]: pod for pod in context.list_owned("Pod", item)}
     _scale_pods(context, item, pods, revision)
     _roll_pods(context, item, pods, revision)
     _report_status(context, item, revision)
@@ -90,7 +90,7 @@ def _roll_pods(context: Context, item: Object, pods: dict[str, Object], revision
 
 
 def _report_status(context: Context, item: Object, revision: str) -> None:
-    pods = [pod for pod in context.owned("Pod", item) if not pod["metadata"].get("deletionTimestamp")]
+    pods = [pod for pod in context.list_owned("Pod", item) if not pod["metadata"].get("deletionTimestamp")]
     updated = sum(pod["metadata"]["labels"].get(HASH) == revision for pod in pods)
     ready = sum(map(is_ready, pods))
     before = item.get("status") or {}

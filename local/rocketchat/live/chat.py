@@ -36,14 +36,14 @@ def insert_message(live: Live, document: Document, room: Room, author: ChatMembe
 def post_message(live: Live) -> int:
     """Somebody says something."""
     room = live.room()
-    author = live.dice.pick(room.members)
+    author = live.dice.pick_one(room.members)
     return insert_message(live, live.messenger.message(room, author, now_ms()), room, author)
 
 
 def read_room(live: Live) -> int:
     """Somebody opens a room: last seen, nothing unread, a receipt for the newest message."""
     message_id, room = live.some_message()
-    person = live.dice.pick(room.members)
+    person = live.dice.pick_one(room.members)
     fields = {
         "ls": current_time(),
         "unread": 0,
@@ -56,18 +56,18 @@ def read_room(live: Live) -> int:
         {"rid": room.id, "u._id": person.id}, {"$set": fields, "$unset": {"tunread": ""}}
     )
     receipt = {"roomId": room.id, "userId": person.id, "messageId": message_id, "ts": current_time()}
-    live["rocketchat_message_read_receipt"].insert_one({"_id": live.messenger.dice.id17(), **receipt})
+    live["rocketchat_message_read_receipt"].insert_one({"_id": live.messenger.dice.make_id(), **receipt})
     return 2
 
 
 def react_to_message(live: Live) -> int:
     """A reaction, and now and then all of one kind withdrawn."""
     message_id, room = live.some_message()
-    key = f"reactions.{live.dice.pick(SHORTCODES)}"
-    if live.dice.chance(0.3):
+    key = f"reactions.{live.dice.pick_one(SHORTCODES)}"
+    if live.dice.draw_bool(0.3):
         change: Document = {"$unset": {key: ""}, "$set": {"_updatedAt": current_time()}}
     else:
-        person = live.dice.pick(room.members)
+        person = live.dice.pick_one(room.members)
         change = {
             "$push": {f"{key}.usernames": person.username, f"{key}.names": person.name},
             "$set": {"_updatedAt": current_time()},
@@ -79,7 +79,7 @@ def react_to_message(live: Live) -> int:
 def reply_in_thread(live: Live) -> int:
     """An answer in a thread, which changes the thread's first message too."""
     parent_id, room = live.some_message()
-    author = live.dice.pick(room.members)
+    author = live.dice.pick_one(room.members)
     document = live.messenger.message(room, author, now_ms()) | {"tmid": parent_id}
     change = {
         "$inc": {"tcount": 1},
@@ -109,7 +109,7 @@ def edit_message(live: Live) -> int:
 def star_message(live: Live) -> int:
     """Stars pushed and pulled: an array that grows and shrinks."""
     message_id, room = live.some_message()
-    person = live.dice.pick(room.members)
+    person = live.dice.pick_one(room.members)
     live.messages.update_one({"_id": message_id}, {"$addToSet": {"starred": {"_id": person.id}}})
     live.messages.update_one({"_id": message_id}, {"$pull": {"starred": {"_id": person.id}}})
     return 2
@@ -117,7 +117,7 @@ def star_message(live: Live) -> int:
 
 def delete_message(live: Live) -> int:
     """A message goes to the trash, then away: two steps, as Rocket.Chat does it."""
-    index = live.dice.below(len(live.recent))
+    index = live.dice.draw_below(len(live.recent))
     message_id, room = live.recent[index]
     # A few stay, so that the other actions have something to work on.
     if len(live.recent) < 20:
@@ -136,14 +136,16 @@ def delete_message(live: Live) -> int:
 def upload_file(live: Live) -> int:
     """A file: its row, the chunks, the file, the row completed, and the message that shows it."""
     dice, room = live.messenger.dice, live.room()
-    author = live.dice.pick(room.members)
-    kind, suffix = live.dice.pick((("image/png", "png"), ("text/plain", "log"), ("application/zip", "zip")))
+    author = live.dice.pick_one(room.members)
+    kind, suffix = live.dice.pick_one(
+        (("image/png", "png"), ("text/plain", "log"), ("application/zip", "zip"))
+    )
     size = live.dice.lognormal(150_000, 1.0, low=500, high=900_000)
-    sent = Upload(dice.id17(), f"{live.speaker.slug()}.{suffix}", kind, size, room, author, now_ms())
+    sent = Upload(dice.make_id(), f"{live.speaker.slug()}.{suffix}", kind, size, room, author, now_ms())
     uploads = live["rocketchat_uploads"]
     described = upload_row(sent, live.world)
     uploads.insert_one(described | {"complete": False, "uploading": True, "progress": 0})
-    content = FileBytes(dice.below(1 << 30), "writer").make(kind, size)
+    content = FileBytes(dice.draw_below(1 << 30), "writer").make(kind, size)
     chunks = list(grid_chunks(dice, sent.id, content))
     for chunk in chunks:
         live["rocketchat_uploads.chunks"].insert_one(chunk)
@@ -155,7 +157,7 @@ def upload_file(live: Live) -> int:
 
 def remove_upload(live: Live) -> int:
     """A small file sent and taken back at once: its chunks and its row are deleted."""
-    file_id = live.messenger.dice.id17()
+    file_id = live.messenger.dice.make_id()
     chunk = {"files_id": file_id, "n": 0, "data": Binary(live.dice.bytes(500))}
     live["rocketchat_uploads.chunks"].insert_one(chunk)
     live["rocketchat_uploads.files"].insert_one(grid_file(file_id, file_id, 500, "image/png", now_ms()))
@@ -167,7 +169,7 @@ def remove_upload(live: Live) -> int:
 def connect_client(live: Live) -> int:
     """A client connects, reports once, and another one goes."""
     sessions, person = live["usersSessions"], live.person()
-    connection_id = live.messenger.dice.id17()
+    connection_id = live.messenger.dice.make_id()
     connection = {"id": connection_id, "instanceId": live.instance_id, "status": "online"}
     dated = {**connection, "_createdAt": current_time(), "_updatedAt": current_time()}
     sessions.update_one({"_id": person.id}, {"$push": {"connections": dated}}, upsert=True)
@@ -175,9 +177,9 @@ def connect_client(live: Live) -> int:
         {"_id": person.id, "connections.id": connection_id},
         {"$set": {"connections.$._updatedAt": bson_date(now_ms())}},
     )
-    status = live.dice.pick(("online", "away", "busy"))
+    status = live.dice.pick_one(("online", "away", "busy"))
     live["users"].update_one({"_id": person.id}, {"$set": {"status": status, "_updatedAt": current_time()}})
-    if live.dice.chance(0.7):
+    if live.dice.draw_bool(0.7):
         sessions.update_one({"_id": person.id}, {"$pull": {"connections": {"id": connection_id}}})
         return 4
     return 3

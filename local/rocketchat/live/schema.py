@@ -41,7 +41,7 @@ def change_options(live: Live) -> int:
     scratch = live[SCRATCH]
     if "at_1" not in scratch.index_information():
         scratch.create_index("at", expireAfterSeconds=86_400)
-    seconds = 86_400 + live.dice.below(86_400)
+    seconds = 86_400 + live.dice.draw_below(86_400)
     live.database.command("collMod", SCRATCH, index={"name": "at_1", "expireAfterSeconds": seconds})
     validator = {"number": {"$exists": True}, "text": {"$type": "string"}}
     live.database.command("collMod", SCRATCH, validator=validator, validationLevel="moderate")
@@ -56,7 +56,7 @@ def empty_collection(live: Live) -> int:
 
 def commit_transaction(live: Live) -> int:
     """Insert, change and delete in two collections, all or nothing; tried again on a conflict."""
-    run = live.messenger.dice.id17()
+    run = live.messenger.dice.make_id()
 
     def body(session: ClientSession) -> None:
         reports = live["rocketchat_reports"]
@@ -78,7 +78,7 @@ def abort_transaction(live: Live) -> int:
     """A transaction given up: it must leave no trace."""
     with live.client.start_session() as session:
         session.start_transaction()
-        lost = {"_id": live.messenger.dice.id17(), "lost": True}
+        lost = {"_id": live.messenger.dice.make_id(), "lost": True}
         live["rocketchat_reports"].insert_one(lost, session=session)
         session.abort_transaction()
     return 1

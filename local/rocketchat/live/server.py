@@ -17,7 +17,7 @@ def send_heartbeat(live: Live) -> int:
     facts = {
         "pid": 7,
         "name": "rocket.chat",
-        "extraInformation.conns": live.dice.below(90),
+        "extraInformation.conns": live.dice.draw_below(90),
         "_updatedAt": current_time(),
     }
     live["instances"].update_one(
@@ -30,10 +30,10 @@ def send_heartbeat(live: Live) -> int:
 
 def run_job(live: Live) -> int:
     """A scheduled job runs: its row locked and released, its run written down and completed."""
-    name, started = live.dice.pick(JOBS), current_time()
+    name, started = live.dice.pick_one(JOBS), current_time()
     cron, history = live["rocketchat_cron"], live["rocketchat_cron_history"]
     cron.update_one({"name": name}, {"$set": {"lockedAt": started, "lastRunAt": started}})
-    run_id = live.messenger.dice.id17()
+    run_id = live.messenger.dice.make_id()
     run = {"name": name, "intendedAt": started, "startedAt": started, "_updatedAt": started}
     history.insert_one({"_id": run_id, **run})
     history.update_one({"_id": run_id}, {"$set": {"finishedAt": current_time(), "result": {"ok": True}}})
@@ -49,7 +49,7 @@ def run_job(live: Live) -> int:
 def preview_link(live: Live) -> int:
     """A link is looked up: cached under its address, and put into the message."""
     message_id, _ = live.some_message()
-    url = f"https://news.example/{live.speaker.slug(3)}?id={live.messenger.dice.hex24()}"
+    url = f"https://news.example/{live.speaker.slug(3)}?id={live.messenger.dice.make_object_id()}"
     meta = {"pageTitle": live.speaker.sentence(), "": live.speaker.words(3), "og.title": "a.b"}
     cached = {"_id": url, "data": {"meta": meta, "headers": {}}, "updatedAt": current_time()}
     live["rocketchat_oembed_cache"].insert_one(cached)
@@ -61,7 +61,7 @@ def preview_link(live: Live) -> int:
 
 def change_setting(live: Live) -> int:
     """An administrator changes a setting."""
-    value = live.dice.pick((True, 7, 2.5, "text", None, ["a", "b"], {"url": "assets/logo.png"}))
+    value = live.dice.pick_one((True, 7, 2.5, "text", None, ["a", "b"], {"url": "assets/logo.png"}))
     live["rocketchat_settings"].update_one(
         {"_id": "Layout_Custom_CSS"},
         {"$set": {"value": value, "_updatedAt": current_time()}, "$inc": {"changes": 1}},
@@ -80,7 +80,7 @@ def replace_setting(live: Live) -> int:
 
 def queue_notification(live: Live) -> int:
     """A notification is queued, and sent."""
-    queue, entry_id = live["rocketchat_notification_queue"], live.messenger.dice.id17()
+    queue, entry_id = live["rocketchat_notification_queue"], live.messenger.dice.make_id()
     items = [{"type": "push", "data": {"payload": {"sender": live.person().username}}}]
     queue.insert_one({"_id": entry_id, "uid": live.person().id, "items": items, "ts": current_time()})
     queue.delete_one({"_id": entry_id})
@@ -93,7 +93,7 @@ def upsert_sessions(live: Live) -> int:
     day = {"year": today.year, "month": today.month, "day": today.day, "instanceId": live.instance_id}
     updates = [
         UpdateOne(
-            {"sessionId": live.messenger.dice.id17(), **day},
+            {"sessionId": live.messenger.dice.make_id(), **day},
             {
                 "$set": {"userId": live.person().id, "lastActivityAt": current_time()},
                 "$setOnInsert": {"type": "session"},
@@ -108,7 +108,7 @@ def upsert_sessions(live: Live) -> int:
 
 def rotate_tokens(live: Live) -> int:
     """Login tokens: one more, and only the newest three kept, which truncates an array."""
-    token = {"when": current_time(), "hashedToken": live.messenger.dice.hex24() * 2}
+    token = {"when": current_time(), "hashedToken": live.messenger.dice.make_object_id() * 2}
     live["users"].update_one(
         {"_id": live.person().id},
         {"$push": {"services.resume.loginTokens": {"$each": [token], "$slice": -3}}},
@@ -119,7 +119,7 @@ def rotate_tokens(live: Live) -> int:
 def remove_fields(live: Live) -> int:
     """Fields removed, at the top and nested, one renamed, and an array cut at its end."""
     document: Document = {
-        "_id": live.messenger.dice.id17(),
+        "_id": live.messenger.dice.make_id(),
         "list": [1, {"deep": [1, 2, 3]}, 3, 4, 5],
         "nested": {"kept": 1, "gone": {"a": 1}},
         "old": True,
@@ -141,7 +141,7 @@ def append_capped(live: Live) -> int:
 
 def run_bulk(live: Live) -> int:
     """Insert, change and delete in one ordered command, with an id that is no string."""
-    one, other = ObjectId(), {"run": live.messenger.dice.id17(), "n": 1}
+    one, other = ObjectId(), {"run": live.messenger.dice.make_id(), "n": 1}
     live["odd_ids"].bulk_write(
         [
             InsertOne({"_id": one, "kind": "live"}),

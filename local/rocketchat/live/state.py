@@ -49,15 +49,15 @@ class Live:
 
     def person(self) -> ChatMember:
         """Anybody."""
-        return self.dice.pick(self.world.people)
+        return self.dice.pick_one(self.world.people)
 
     def room(self) -> Room:
         """A room with somebody in it."""
-        return self.dice.pick(self.world.rooms)
+        return self.dice.pick_one(self.world.rooms)
 
     def some_message(self) -> tuple[str, Room]:
         """The id and the room of a message that was there a short while ago."""
-        return self.dice.pick(self.recent)
+        return self.dice.pick_one(self.recent)
 
 
 def current_time() -> datetime:

@@ -95,7 +95,7 @@ class RestServer:
                 return web.json_response(said, status=401)
             if (limited := self._check_limit(request.method, path, user)) is not None:
                 return limited
-            if permission and not self.state.may(user, permission):
+            if permission and not self.state.has_permission(user, permission):
                 return web.json_response({"success": False, "error": "unauthorized"}, status=403)
             if factor and (asked := self._second_factor(request, user)) is not None:
                 return asked
@@ -105,7 +105,7 @@ class RestServer:
 
     def _check_limit(self, method: str, path: str, user: ChatUser) -> Answer | None:
         """Per route; the users' IP is one here."""
-        if self.state.may(user, "api-bypass-rate-limit"):
+        if self.state.has_permission(user, "api-bypass-rate-limit"):
             return None
         now, recent = time.monotonic(), self._recent[method, path]
         recent[:] = [at for at in recent if now - at < _WINDOW_SECONDS] + [now]

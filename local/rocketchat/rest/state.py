@@ -147,7 +147,7 @@ class ChatServerState:
         known = user is not None and any(one["hashedToken"] == hashed for one in user.tokens)
         return user if known and user is not None and user.active else None
 
-    def may(self, user: ChatUser, permission: str) -> bool:
+    def has_permission(self, user: ChatUser, permission: str) -> bool:
         """Whether one of the user's roles has the permission."""
         return bool(set(user.roles) & set(self.permissions.get(permission, ())))
 

@@ -24,7 +24,7 @@ from aiohttp import web
 
 from local.azurite import EmulatedAccount
 from local.chat import Conversations, Integration
-from local.deploy_demo import Site, ended
+from local.deploy_demo import Site, wait_for_deploy
 from local.helm import ensure_helm
 from local.rocketchat.seed import seed_database
 from local.server import Served
@@ -78,7 +78,7 @@ class ChatPlace:
 
     def ask(self, user: str, text: str) -> str:
         """Say it in the room, and wait for the answer in the thread."""
-        message = self.talk.say(user, ROOM, f"!ops {text}")
+        message = self.talk.write_message(user, ROOM, f"!ops {text}")
         return self.wait(lambda: next(iter(self.talk.thread(message)), ""))
 
     def ask_by_slack(self, user: str, text: str) -> str:
@@ -128,7 +128,7 @@ class ChatPlace:
         return done.stdout + done.stderr
 
     def ship(self, greeting: str) -> None:
-        record = ended(
+        record = wait_for_deploy(
             self.stack,
             self.site.merge(self.stack.host.url, self.site.propose("8.2.0", greeting)),
             seconds=240,

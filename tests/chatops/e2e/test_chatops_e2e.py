@@ -32,7 +32,7 @@ def test_teams_is_answered_at_once_and_told_the_rest_by_notification(chat_place)
 def test_two_people_roll_a_release_back_from_the_chat(chat_place) -> None:
     chat_place.ship("one")
     chat_place.ship("two")
-    assert chat_place.site.greeting() == "two"
+    assert chat_place.site.read_greeting() == "two"
     assert "from revision 2 to 1" in chat_place.ask("uAna", "rollback 1 dry run")
     asked = chat_place.request("uAna", "rollback 1")
     # One person is the same at every endpoint, whatever the name is there.
@@ -43,11 +43,11 @@ def test_two_people_roll_a_release_back_from_the_chat(chat_place) -> None:
         chat_place.cli("deploy", "approve", asked, code=1),
     ):
         assert "must be different people" in refused
-    assert chat_place.site.greeting() == "two"
+    assert chat_place.site.read_greeting() == "two"
     answer = chat_place.ask("uBob", f"approve {asked}")
     assert "rolled back to revision 1" in answer
     assert "requested by ana, approved by bob" in answer
-    assert chat_place.site.greeting() == "one"
+    assert chat_place.site.read_greeting() == "one"
     assert "done already" in chat_place.ask("uBob", f"approve {asked}")
 
 
@@ -55,7 +55,7 @@ def test_what_was_approved_is_not_done_after_the_release_changed(chat_place) -> 
     asked = chat_place.request("uAna", "rollback 2")
     chat_place.ship("four")
     assert "has changed since: current" in chat_place.ask("uBob", f"approve {asked}")
-    assert chat_place.site.greeting() == "four"
+    assert chat_place.site.read_greeting() == "four"
 
 
 def test_a_commit_is_planned_and_the_merge_of_a_pull_request_deployed_from_the_chat(chat_place) -> None:
@@ -72,7 +72,7 @@ def test_a_commit_is_planned_and_the_merge_of_a_pull_request_deployed_from_the_c
 
 def test_a_forged_message_an_edit_and_a_repetition_change_nothing(chat_place) -> None:
     talk = chat_place.talk
-    message = talk.say("uBob", "GENERAL", "!ops backups")
+    message = talk.write_message("uBob", "GENERAL", "!ops backups")
     assert chat_place.wait(lambda: "".join(talk.thread(message)))
     # Whoever has the token writes another text, or another author, beside a message that is there.
     answered = len(talk.messages)

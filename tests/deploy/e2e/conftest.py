@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from local.azurite import EmulatedAccount
-from local.deploy_demo import Site, ended
+from local.deploy_demo import Site, wait_for_deploy
 from local.helm import ensure_helm
 from local.rocketchat.seed import seed_database
 from local.stack import ROOT, Stack
@@ -38,7 +38,7 @@ class Place:
 
     def ship(self, version: str, greeting: str, **more: Any) -> DeployRecord:
         """Merge a change and see how its deploy ends."""
-        return ended(
+        return wait_for_deploy(
             self.stack, self.site.merge(self.stack.host.url, self.site.propose(version, greeting, **more))
         )
 

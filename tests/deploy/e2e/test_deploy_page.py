@@ -108,13 +108,13 @@ def test_every_page_fits_a_phone_and_can_be_read(
         phone.prefer_dark()
     for name, path in worst.items():
         phone.open(f"{shown.url}{path}")
-        phone.picture(tmp_path / f"{name}.png", whole=True)
-        check(phone.look())
+        phone.take_screenshot(tmp_path / f"{name}.png", whole=True)
+        check(phone.measure_page())
         phone.read("document.querySelectorAll('details').forEach(one => one.open = true)")
-        phone.picture(tmp_path / f"{name} unfolded.png", whole=True)
-        check(phone.look())
+        phone.take_screenshot(tmp_path / f"{name} unfolded.png", whole=True)
+        check(phone.measure_page())
         if path.strip("/0-"):
-            text = phone.look()["text"]
+            text = phone.measure_page()["text"]
             assert "<b>Bump</b>" in text
             assert "ana@example.org" in text
 
@@ -134,12 +134,12 @@ def test_the_page_follows_a_deploy_to_its_end_and_then_rests(
     phone.open(shown.url)
     phone.read(f"document.querySelector('a[href$=\"{record.progress.key}\"]').click()")
     phone.wait_for("document.querySelector('.state').innerText.startsWith('applying, for')")
-    phone.picture(tmp_path / "applying.png")
+    phone.take_screenshot(tmp_path / "applying.png")
     shown.deploys.save(replace(record, progress=replace(record.progress, state=DeployState.ROLLED_BACK)))
     phone.wait_for("document.querySelector('.state').innerText == 'rolled back'")  # no tap: it looks again
-    phone.picture(tmp_path / "rolled back.png")
+    phone.take_screenshot(tmp_path / "rolled back.png")
     assert phone.read("document.querySelector('meta[http-equiv]')") is None
-    assert "looks again" not in phone.look()["text"]
+    assert "looks again" not in phone.measure_page()["text"]
 
 
 def test_the_host_lets_in_only_those_whom_app_service_names(shown: Place, worst: dict[str, str]) -> None:

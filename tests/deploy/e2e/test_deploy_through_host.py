@@ -17,7 +17,7 @@ import pymongo
 import pytest
 import requests
 
-from local.deploy_demo import NEVER, DeployWatch, ended
+from local.deploy_demo import NEVER, DeployWatch, wait_for_deploy
 from local.github import webhooks
 from local.real import find_program
 from shared.adapters.blobs import open_blobs
@@ -54,7 +54,7 @@ def test_a_new_version_is_preceded_by_a_sealed_backup_and_sealed_values_reach_th
     shown = place.cli("backups", "show", record.progress.backup, "--json")
     assert shown["set"] == record.progress.backup.rpartition("/")[2]
     assert place.site.chat.version() == "8.3.0"
-    assert place.site.greeting() == SEALED_GREETING
+    assert place.site.read_greeting() == SEALED_GREETING
     assert SEALED_GREETING not in str(place.site.repository.history.commits)
 
 
@@ -72,7 +72,7 @@ def test_values_that_one_sealed_and_the_other_edited_and_rotated_reach_the_pods(
     finally:
         site.seal_values = before
     assert record.state.value == "done", record
-    assert site.greeting() == greeting
+    assert site.read_greeting() == greeting
     assert greeting not in str(site.repository.history.commits)
 
 
@@ -102,7 +102,7 @@ def test_an_open_pull_request_gets_its_plan_as_one_comment_that_follows_it(place
     tell("synchronize")
     _until(lambda: f"Plan of {pull.head_sha[:7]}" in comments[pull.number][0]["body"])
     assert len(comments[pull.number]) == 1
-    assert place.site.greeting() != "not merged yet"
+    assert place.site.read_greeting() != "not merged yet"
     place.site.repository.close(pull)
 
 
@@ -170,22 +170,22 @@ def test_a_worker_killed_in_the_middle_of_helm_is_followed_by_one_that_finishes(
     pull = next(one for one in place.site.repository.pulls.values() if one.merge_commit_sha == sha)
     payload = webhooks.pull_request(place.site.repository, pull, place.site.github.url)
     assert place.site.github.deliver(place.endpoint, "pull_request", payload, place.site.secret).status == 202
-    record = ended(place.stack, sha)
+    record = wait_for_deploy(place.stack, sha)
     assert record.state.value == "done", record
     assert record.progress.attempts == 2, record.log
 
 
 def test_an_api_server_that_restarts_in_the_middle_of_helm_is_waited_for_or_all_is_undone(place) -> None:
-    before = place.site.greeting()
+    before = place.site.read_greeting()
     with _slow(place):
         sha = _merged_and_waiting(place, "restart")
         place.site.cluster.restart()
-    record = ended(place.stack, sha)
+    record = wait_for_deploy(place.stack, sha)
     # Cut off between two of its questions Helm 4 waits on; within one it gives up and goes back by itself.
     greeting, status = {"done": ("restart", "success"), "rolled_back": (before, "failure")}[
         record.state.value
     ]
-    _until(lambda: place.site.greeting() == greeting)
+    _until(lambda: place.site.read_greeting() == greeting)
     assert place.site.statuses(sha)[-1] == status
     assert place.site.chat.version() == "8.3.0"
 
@@ -196,10 +196,10 @@ def test_an_api_server_that_stays_away_in_the_middle_of_helm_is_waited_for(place
         place.site.cluster.stop()
         _until_logged(place, sha, "waiting: the cluster does not answer")
         place.site.cluster.start()
-    record = ended(place.stack, sha)
+    record = wait_for_deploy(place.stack, sha)
     assert record.state.value == "done", record
     assert record.progress.attempts == 2, record.log
-    assert place.site.greeting() == "outage"
+    assert place.site.read_greeting() == "outage"
     assert place.site.statuses(sha)[-1] == "success"
 
 
@@ -208,11 +208,11 @@ def test_merges_that_come_at_once_are_shipped_in_order_and_the_later_one_stays(p
     with _slow(place):
         first = _merged_and_waiting(place, "first")
         second, third = (place.site.merge(url, place.site.propose("8.3.0", text)) for text in ("2nd", "3rd"))
-    record = {sha: ended(place.stack, sha) for sha in (first, second, third)}
+    record = {sha: wait_for_deploy(place.stack, sha) for sha in (first, second, third)}
     assert (record[first].state.value, record[third].state.value) == ("done", "done")
     # Whether the second is seen to be in the third before its own turn depends on who is faster.
     assert record[second].state.value == "superseded" or record[second].updated < record[third].updated
-    assert place.site.greeting() == "3rd"
+    assert place.site.read_greeting() == "3rd"
 
 
 def test_a_merge_of_which_no_webhook_told_is_made_up_for_by_an_outside_heartbeat(place) -> None:
@@ -224,7 +224,7 @@ def test_a_merge_of_which_no_webhook_told_is_made_up_for_by_an_outside_heartbeat
         f"{place.stack.host.url}/api/tick", headers={"x-functions-key": key}, timeout=60
     ).json()
     assert "its webhook was missed" in told["done"]["deploys"]
-    assert ended(place.stack, sha).state.value == "done"
+    assert wait_for_deploy(place.stack, sha).state.value == "done"
 
 
 def test_five_hundred_forged_webhooks_are_all_turned_away_by_the_running_host(place) -> None:
@@ -357,7 +357,7 @@ def test_a_version_that_migrates_and_fails_is_gone_back_from_by_a_restore_and_tw
     with pymongo.MongoClient[dict[str, Any]](place.stack.mongodb_uri) as mongodb:
         _until_helm_waits(place, sha)
         mongodb.rocketchat.migrations.update_one({"_id": "control"}, {"$inc": {"version": 1}})
-        record = ended(place.stack, sha)
+        record = wait_for_deploy(place.stack, sha)
         assert record.state.value == "restore_proposed", record
         backup, revision = record.progress.backup, str(record.progress.revision_before)
         assert f"groundcrew deploy rollback {revision} --restored {backup}" in record.proposal

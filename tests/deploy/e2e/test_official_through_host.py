@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from local.azurite import EmulatedAccount
-from local.deploy_demo import NAMESPACE, NEVER, Site, ended
+from local.deploy_demo import NAMESPACE, NEVER, Site, wait_for_deploy
 from local.helm import ensure_helm
 from local.rocketchat.seed import seed_database
 from local.stack import ROOT, Stack
@@ -72,7 +72,7 @@ def test_a_first_release_an_upgrade_and_one_that_never_starts_need_no_override(p
     stack, site = place
 
     def ship(version: str, greeting: str, **more: str):
-        return ended(stack, site.merge(stack.host.url, site.propose(version, greeting, **more)))
+        return wait_for_deploy(stack, site.merge(stack.host.url, site.propose(version, greeting, **more)))
 
     first = ship("8.6.0", "hello")
     assert first.state.value == "done", first
@@ -80,9 +80,9 @@ def test_a_first_release_an_upgrade_and_one_that_never_starts_need_no_override(p
     second = ship("8.6.1", "hello again")
     assert second.state.value == "done", second
     assert second.progress.backup, "a new version is preceded by a backup"
-    assert (site.chat.version(), site.greeting()) == ("8.6.1", "hello again")
+    assert (site.chat.version(), site.read_greeting()) == ("8.6.1", "hello again")
     undone = ship("8.6.1", "goodbye", image=NEVER)
     assert undone.state.value == "rolled_back", undone
-    assert (site.chat.version(), site.greeting()) == ("8.6.1", "hello again")
+    assert (site.chat.version(), site.read_greeting()) == ("8.6.1", "hello again")
     assert site.statuses(undone.progress.sha)[-1] == "failure"
     assert site.people.wait_for("was rolled back")

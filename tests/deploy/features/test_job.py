@@ -10,7 +10,7 @@ import pytest
 
 from local.fakes.blobs import MemoryBlobs
 from local.fakes.clock import ManualClock
-from local.fakes.faults import Fault, FaultPlan, Killed, faulty
+from local.fakes.faults import Fault, FaultPlan, Killed, with_faults
 from local.fakes.features import MemoryFeatures
 from local.fakes.notifications import MemoryNotifications
 from shared.alerts.model import Alert, KnownAlert
@@ -50,10 +50,10 @@ class FeatureWorld:
     def deps(self, plan: FaultPlan | None = None) -> FeatureDeps:
         plan = plan or FaultPlan()
         return FeatureDeps(
-            server=faulty(self.server, plan, "server"),
-            state=faulty(self.state, plan, "state"),
+            server=with_faults(self.server, plan, "server"),
+            state=with_faults(self.state, plan, "state"),
             clock=self.clock,
-            notifications=faulty(self.people, plan, "people"),
+            notifications=with_faults(self.people, plan, "people"),
             approvals=lambda: make_approvals(self.state, self.clock),
             approval_timeout=timedelta(hours=8),
             lease_name=LEASE,

@@ -178,14 +178,14 @@ def test_a_store_tells_what_changed_since_a_revision_until_that_is_forgotten():
     store.put(("", "pods"), {"metadata": {"name": "other"}})
     store.put(bucket, {"metadata": {"name": "one", "labels": {}}})
     store.remove(bucket, "", "one")
-    told = store.since(start, bucket)
+    told = store.list_changes(start, bucket)
     assert [change.kind for change in told] == ["ADDED", "MODIFIED", "DELETED"]
     assert [change.revision for change in told] == [start + 1, start + 3, start + 4]
-    assert store.since(store.revision) == []
+    assert store.list_changes(store.revision) == []
     store.compact(start + 1)
-    assert len(store.since(start + 1)) == 3
+    assert len(store.list_changes(start + 1)) == 3
     with pytest.raises(ApiError) as error:
-        store.since(start)
+        store.list_changes(start)
     assert error.value.code == 410
 
 

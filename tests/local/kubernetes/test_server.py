@@ -318,7 +318,9 @@ def test_a_template_that_comes_back_is_not_overdue_for_what_it_took_the_first_ti
         until("has timed out progressing")
         back = run(good)
         until(first)
-        told = [json.dumps(change.item) for change in server.store.since(back, ("apps", "deployments"))]
+        told = [
+            json.dumps(change.item) for change in server.store.list_changes(back, ("apps", "deployments"))
+        ]
     name = first.split('"')[1]
     assert not any(f'{name}\\" has timed out' in text for text in told)
 

@@ -250,7 +250,7 @@ def test_a_table_of_picks_leaves_nothing_out_and_prefers_the_first(count: int, p
 
 def test_ids_look_like_those_of_meteor() -> None:
     dice = Dice(1, "ids")
-    ids = [dice.id17() for _ in range(5_000)]
+    ids = [dice.make_id() for _ in range(5_000)]
     assert len(set(ids)) == 5_000
     assert {len(made_id) for made_id in ids} == {17}
     assert set("".join(ids)) == set(ID_SIGNS)

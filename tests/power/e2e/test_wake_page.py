@@ -66,35 +66,35 @@ def test_every_page_fits_a_phone_and_can_be_read(
         phone.prefer_dark()
     for name in pages():
         phone.open(f"{shown}/{name}")
-        look = phone.look()
-        phone.picture(tmp_path / f"{name}.png")
+        look = phone.measure_page()
+        phone.take_screenshot(tmp_path / f"{name}.png")
         check(look)
     phone.open(f"{shown}/many")
-    assert phone.look()["buttons"] == ["Start it", "Keep it up"]
+    assert phone.measure_page()["buttons"] == ["Start it", "Keep it up"]
 
 
 def test_a_style_that_is_not_the_page_s_own_is_not_let_in(phone: Phone, shown: str) -> None:
     phone.open(f"{shown}/one")
     phone.read("document.head.insertAdjacentHTML('beforeend', '<style>section{border-radius:0}</style>')")
-    assert phone.look()["radius"] == "11.2px"
+    assert phone.measure_page()["radius"] == "11.2px"
 
 
 def test_a_tap_on_the_button_starts_the_machine(site, until, phone: Phone, check, tmp_path: Path) -> None:
     until(lambda: site.vm.power == "deallocated", "the machine to be deallocated by its schedule")
     with Served(lambda: app_service(site.host.url)) as front:
         phone.open(f"{front.url}/api/wake")
-        look = phone.look()
-        phone.picture(tmp_path / "off.png")
+        look = phone.measure_page()
+        phone.take_screenshot(tmp_path / "off.png")
         check(look)
         assert look["buttons"] == ["Start it"]
         assert "ana@example.org" in look["text"]
         phone.read("document.querySelector('button').click()")
         phone.wait_for("document.body.innerText.includes('Reloads every 15 seconds')")
-        check(phone.look())
-        phone.picture(tmp_path / "starting.png")
+        check(phone.measure_page())
+        phone.take_screenshot(tmp_path / "starting.png")
         until(lambda: site.vm.power == "running", "the machine to run")
         phone.wait_for("document.body.innerText.includes('Keep it up')", seconds=60)  # no tap: it looks again
-        phone.picture(tmp_path / "up.png")
-        check(phone.look())
+        phone.take_screenshot(tmp_path / "up.png")
+        check(phone.measure_page())
     assert len(site.azure.requests("POST .*/start")) == 1
     assert requests.get(f"{site.host.url}/api/wake", timeout=20).status_code == 401

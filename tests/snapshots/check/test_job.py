@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from local.fakes.faults import Fault, FaultPlan, Killed, faulty
+from local.fakes.faults import Fault, FaultPlan, Killed, with_faults
 from local.fakes.prices import MemoryPrices
 from shared.cloud.prices import Price, PriceKind
 from shared.kernel.errors import AlreadyExists, Conflict, Locked, NotFound, Refused, Unavailable
@@ -41,8 +41,8 @@ class Site:
 
     def job(self, plan: FaultPlan | None = None, **more) -> CheckDeps:
         plan = plan or FaultPlan()
-        disks = faulty(self.world.disks, plan, "disks")
-        state = faulty(self.world.state, plan, "state")
+        disks = with_faults(self.world.disks, plan, "disks")
+        state = with_faults(self.world.state, plan, "state")
         job = CheckDeps(disks, self.prices, state, self.world.clock, self.world.notifications)
         return replace(job, **more)
 
@@ -95,7 +95,7 @@ def test_a_price_that_is_missing_is_said_and_not_guessed(site, why: str) -> None
     site.prices = MemoryPrices()
     if why == "no answer":
         fault = Fault(Unavailable("Retail prices"), operation="prices.list_storage_prices")
-        site.prices = faulty(site.prices, FaultPlan(fault), "prices")
+        site.prices = with_faults(site.prices, FaultPlan(fault), "prices")
     (check,) = snapshot_check.preview_checks(site.job(), "s1")
     assert check.most is None
     assert "could be had" in check.missing or "could not be had" in check.missing

@@ -68,7 +68,7 @@ def test_on_a_phone_the_verdict_is_read_first_and_nothing_lies_beyond_the_edge(
     url: str, phone: Phone, tmp_path: Path
 ) -> None:
     phone.open(url)
-    look = phone.look()
+    look = phone.measure_page()
     lines = [line for line in look["text"].splitlines() if line.strip()]
     assert lines[:2] == [
         "Groundcrew",
@@ -78,7 +78,7 @@ def test_on_a_phone_the_verdict_is_read_first_and_nothing_lies_beyond_the_edge(
     assert look["smallest"] >= 14
     assert look["contrast"] >= 4.5
     assert min(look["targets"]) >= 44
-    phone.picture(tmp_path / "status.png")
+    phone.take_screenshot(tmp_path / "status.png")
     assert (tmp_path / "status.png").read_bytes().startswith(b"\x89PNG")
 
 

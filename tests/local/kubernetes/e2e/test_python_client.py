@@ -115,7 +115,7 @@ def test_an_old_continue_token_is_answered_with_410(cluster):
     for number in range(2):
         cluster.core.create_namespaced_secret(cluster.namespace, secret(f"item-{number}"))
     token = cluster.core.list_namespaced_secret(cluster.namespace, limit=1).metadata._continue
-    cluster.server.cluster.pages.forget()
+    cluster.server.cluster.pages.expire_tokens()
     with pytest.raises(ApiException) as error:
         cluster.core.list_namespaced_secret(cluster.namespace, limit=1, _continue=token)
     assert refused(error)[:2] == (410, "Expired")
