@@ -46,14 +46,8 @@ def session_documents(world: ChatWorld, seed: int) -> Iterator[Document]:
             "device": {
                 "type": "browser",
                 "name": dice.pick_one(agents),
-                "longVersion": ".".join(
-                    (
-                        str(dice.draw_between(100, 140)),
-                        "0",
-                        str(dice.draw_below(9999)),
-                        str(dice.draw_below(99)),
-                    )
-                ),
+                "longVersion": f"{dice.draw_between(100, 140)}.0.{dice.draw_below(9999)}"
+                f".{dice.draw_below(99)}",
                 "os": {
                     "name": dice.pick_one(("Windows", "Linux", "Mac OS")),
                     "version": str(dice.draw_between(10, 15)),
