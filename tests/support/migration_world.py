@@ -10,7 +10,7 @@ import bson
 
 from local.fakes.blobs import MemoryBlobs
 from local.fakes.clock import ManualClock
-from local.fakes.faults import FaultPlan, faulty
+from local.fakes.faults import FaultPlan, with_faults
 from local.fakes.migration import MemoryChat, MemoryConnection, MemoryControl, MovableDatabase
 from local.fakes.notifications import MemoryNotifications
 from local.fakes.reporter import ListReporter
@@ -78,7 +78,7 @@ class MigrationWorld:
             "notifications": self.notifications,
         }  # fmt: skip
         if plan is not None:
-            outside = {name: faulty(port, plan, name) for name, port in outside.items()}
+            outside = {name: with_faults(port, plan, name) for name, port in outside.items()}
         values: dict[str, Any] = {
             **outside, "clock": self.clock, "reporter": self.reporter, "pause": self.pause,
             "jobs": 1, **changes,

@@ -40,6 +40,7 @@ LEAST = {
         }
     },
     "Service": {"spec": {"ports": [{"port": 80}]}},
+    "Ingress": {"spec": {"defaultBackend": {"service": {"name": "one", "port": {"number": 80}}}}},
     "PersistentVolumeClaim": {"spec": {"accessModes": ["ReadWriteOnce"]}},
     "HorizontalPodAutoscaler": {
         "spec": {"maxReplicas": 2, "scaleTargetRef": {"kind": "Deployment", "name": "web"}}
