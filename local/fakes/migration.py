@@ -10,7 +10,7 @@ import bson
 
 from local.fakes.documents import id_key
 from local.fakes.mongodb import MemoryDatabase
-from shared.kernel.errors import NotFound, Refused
+from shared.kernel.errors import GroundcrewError, NotFound, Refused
 from shared.migrate.model import (
     MARKER_COLLECTION,
     MARKER_DATABASE,
@@ -181,6 +181,12 @@ class MemoryConnection:
 
     def __init__(self) -> None:
         self.address = "source"
+        self.fault: GroundcrewError | None = None
+
+    def check(self) -> None:
+        """See `ChatConnection.check`; raises the fault."""
+        if self.fault is not None:
+            raise self.fault
 
     def switch(self) -> None:
         """See `ChatConnection.switch`."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from shared.kernel.errors import NotFound
+from shared.kernel.errors import NotFound, Refused
 from shared.kernel.secret import Secret
+
+# Of charts for Rocket.Chat before 8: RocketChat/helm-charts, rocketchat/templates/chat-deployment.yaml.
+OPLOG_KEY = "mongo-oplog-uri"
 
 
 class SecretKeys(Protocol):
@@ -26,6 +29,17 @@ class SecretConnection:
     def __init__(self, secret: SecretKeys, key: str, new: Secret) -> None:
         self._secret, self._key, self._new = secret, key, new
         self._before = f"{key}.before-migration"
+
+    def check(self) -> None:
+        """See `ChatConnection.check`: the Secret is read, and holds no second address beside ours."""
+        self._secret.read_key(self._key)
+        try:
+            self._secret.read_key(OPLOG_KEY)
+        except NotFound:
+            return
+        # Left as it is, the chat would write to the one server and be told by the other what was written.
+        hint = "Switch by a pull request that names another Secret, with both addresses: without --secret."
+        raise Refused(f"the Secret holds {OPLOG_KEY} as well", value=self._key, hint=hint)
 
     def switch(self) -> None:
         """See `ChatConnection.switch`. The old address is kept first: killed in between, both are there."""

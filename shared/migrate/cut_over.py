@@ -22,6 +22,7 @@ from shared.migrate.records import MigrationJournal
 from shared.migrate.run import MigrationRun, require_equal
 from shared.migrate.way_back import return_to_source
 from shared.mongodb.model import Timestamp
+from shared.mongodb.ports import SourceDatabase
 from shared.records.deploy_freeze import DeployFreeze, freeze_deploys, unfreeze_deploys
 
 log = logging.getLogger(__name__)
@@ -80,6 +81,8 @@ class CutOver:
     def _freeze(self) -> None:
         """Nobody deploys any more, and no deploy is under way. Raises Refused."""
         deps, record = self._deps, self._journal.record
+        if deps.connection is not None:
+            deps.connection.check()
         self._journal.save(frozen=True, secret=self._options.secret)
         reason = f"the database moves to {', '.join(record.target)} (migration {record.id})"
         freeze_deploys(deps.state, DeployFreeze(reason, record.by, deps.clock.now()))
@@ -110,7 +113,7 @@ class CutOver:
     def _drain(self) -> None:
         """The last of the oplog is at the target, both are equal, and nobody has come back meanwhile."""
         self._deps.reporter.phase("Replaying the last writes", 0)
-        end = self._await_majority()
+        end = self._await_majority("source", self._deps.source)
         self._follow_up_to(end)
         compared = self._run.comparison.compare_final()
         require_equal(self._journal)
@@ -122,15 +125,15 @@ class CutOver:
         log.info("migrate.drained", extra={"migration": self._journal.record.id, "compared": compared})
         self._switch(end)
 
-    def _await_majority(self) -> Timestamp:
-        """The end of what was written, once a majority of the source's members has it."""
+    def _await_majority(self, side: str, server: SourceDatabase) -> Timestamp:
+        """The end of what was written, once a majority of the server's members has it."""
         deadline = self._deps.clock.now() + _MAJORITY_WITHIN
-        while (end := self._deps.source.read_oplog_end()).majority < end.written:
+        while (end := server.read_oplog_end()).majority < end.written:
             if self._deps.clock.now() >= deadline:
                 raise Unavailable(
-                    "a majority of the source's members does not have the last writes",
+                    f"a majority of the {side}'s members does not have the last writes",
                     value=f"{end.majority} of {end.written}",
-                    hint="Are all members up? See rs.status() at the source.",
+                    hint=f"Are all members up? See rs.status() at the {side}.",
                 )
             self._deps.pause(0.2)
         return end.written
@@ -155,7 +158,8 @@ class CutOver:
 
     def _switch(self, end: Timestamp) -> None:
         """One write: before it the source is the chat's server, after it the target."""
-        opened = self._deps.target_oplog.read_oplog_end().written
+        # A majority of the target's members has all of it by then: no election undoes it.
+        opened = self._await_majority("target", self._deps.target_oplog)
         now: datetime = self._deps.clock.now()
         self._journal.save(phase=Phase.SWITCHED, drained=str(end), opened_at=str(opened), pause_ended=now)
         log.info("migrate.switched", extra={"migration": self._journal.record.id, "end": str(end)})

@@ -35,14 +35,16 @@ OK, WARNING, UNKNOWN, REFUSED = CheckState.OK, CheckState.WARNING, CheckState.UN
 
 def plan_migration(source: SourceFacts, target: TargetFacts, options: MigrationOptions) -> MigrationPlan:
     """All checks, whatever the first one says: one report names everything there is to do."""
-    expected = timedelta(seconds=source.data_bytes / ASSUMED_BYTES_PER_SECOND)
+    # What an earlier run has copied takes neither time nor room again.
+    remaining_bytes = max(0, source.data_bytes - target.own_bytes)
+    expected = timedelta(seconds=remaining_bytes / ASSUMED_BYTES_PER_SECOND)
     checks = (
         _check_identity(source.server, target.server),
         _check_replica_set("source", source.server),
         _check_replica_set("target", target.server),
         *_check_versions(source.server, target.server),
         _check_emptiness(target),
-        _check_size(source, target.server, expected),
+        _check_size(source, target.server, remaining_bytes, expected),
         _check_oplog(source.oplog, expected),
         *_check_uploads(source.uploads, options),
         _check_rights("source", source.server),
@@ -107,12 +109,14 @@ def _check_emptiness(target: TargetFacts) -> PlanCheck:
     return PlanCheck("target", REFUSED, f"it is not empty: {names}", cure)
 
 
-def _check_size(source: SourceFacts, target: ServerFacts, expected: timedelta) -> PlanCheck:
+def _check_size(
+    source: SourceFacts, target: ServerFacts, remaining_bytes: int, expected: timedelta
+) -> PlanCheck:
     size = (
         f"{source.documents} documents in {source.namespaces} collections, {source.data_bytes / 1e6:.1f} MB"
     )
     reason = f"{size}; about {format_duration(expected)} at an assumed 10 MB/s"
-    needed = int(source.data_bytes * _ROOM_FACTOR)
+    needed = int(remaining_bytes * _ROOM_FACTOR)
     if target.free_bytes is None:
         return PlanCheck("size", UNKNOWN, f"{reason}; the target does not tell its free disk")
     if target.free_bytes < needed:

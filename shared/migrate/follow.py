@@ -51,15 +51,17 @@ class OplogFollower:
         self._check_window(start)
         self._journal.save(applying=str(until))
         self._deps.reporter.phase("Replaying what was written meanwhile", 0)
+        last = _LastGroup()
         try:
-            batches = self._deps.source.read_oplog(start, until)
+            batches = last.watch(group_entries(self._deps.source.read_oplog(start, until)))
             self._replay(self._release(select_entries(batches, start, self._includes)))
         except Inconsistent as error:
             hint = "Begin anew with --restart: the copy is made again."
             raise Refused("the copy is spoiled", value=str(error), hint=hint) from error
-        boundary = self._read_group(until)
+        if last.group is None:
+            raise Refused("the source was restored or replaced meanwhile", value=f"nothing is at {start}")
         # Whatever was touched while it was copied was compared with what was read, not with what it is now.
-        self._move(boundary, compared_from=record.start)
+        self._move(last.group, compared_from=record.start)
 
     def resume(self) -> None:
         """After a kill: the transactions that were open, what has to be compared, and a piece half done."""
@@ -123,7 +125,8 @@ class OplogFollower:
             raise Refused("the source was restored or replaced meanwhile", value=value, hint=hint)
         for piece in cut_pieces(groups):
             self._replay_piece(piece)
-        return Timestamp.parse(self._journal.record.position)
+        # Nothing up to there is left, whether or not there is an entry at that very position.
+        return end.majority
 
     def _replay_piece(self, piece: Sequence[EntryGroup]) -> None:
         self._journal.save(applying=str(piece[-1].at))
@@ -174,11 +177,17 @@ class OplogFollower:
         if oldest > since:
             raise lost_oplog(f"it begins at {oldest}, needed from {since}")
 
-    def _read_group(self, at: Timestamp) -> EntryGroup:
-        group = next(group_entries(self._deps.source.read_oplog(at, at)), None)
-        if group is None:
-            raise Refused("the source was restored or replaced meanwhile", value=f"nothing is at {at}")
-        return group
+
+class _LastGroup:
+    """The last group of entries that was read, which is where the next reading begins."""
+
+    def __init__(self) -> None:
+        self.group: EntryGroup | None = None
+
+    def watch(self, groups: Iterable[EntryGroup]) -> Iterator[bytes]:
+        """The groups' entries as batches."""
+        for self.group in groups:
+            yield b"".join(self.group.entries)
 
 
 class _Known:

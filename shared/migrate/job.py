@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 
 from shared.kernel.errors import Locked, NotFound, Refused
@@ -45,6 +46,8 @@ def run_migration(
     """
     with hold_migration(deps) as journal_of:
         record = load_migration(deps.state)
+        if record is not None and not record.phase.ended and record.uploads_copied:
+            options = replace(options, uploads_copied=True)  # said once is enough
         plan = _plan(deps, options, record)
         if plan.refusals:
             first = plan.refusals[0]

@@ -138,10 +138,14 @@ class SourceFacts:
 
 @dataclass(frozen=True, slots=True)
 class TargetFacts:
-    """The server that is moved to; `foreign` is what it holds that is not of this migration."""
+    """The server that is moved to.
+
+    `foreign` is what it holds that is not of this migration, `own_bytes` what an earlier run has copied.
+    """
 
     server: ServerFacts
     foreign: tuple[str, ...] = ()
+    own_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,10 +68,12 @@ def observe_target(
     `replayed` says that the oplog has made collections there as well, which no journal lists: from then on
     all that lies in the databases that are moved is this migration's.
     """
-    foreign = []
+    foreign, own_bytes = [], 0
     for namespace in deps.target.list_namespaces():
         if namespace.db in (*SERVER_DATABASES, MARKER_DATABASE):
             continue
         if not is_own(namespace, created) and not (replayed and namespace.db in databases):
             foreign.append(namespace.name)
-    return TargetFacts(deps.target_control.read_facts("target"), tuple(sorted(foreign)))
+        else:
+            own_bytes += namespace.data_bytes
+    return TargetFacts(deps.target_control.read_facts("target"), tuple(sorted(foreign)), own_bytes)

@@ -94,6 +94,10 @@ class ChatWorkloads(Protocol):
 class ChatConnection(Protocol):
     """The Secret with the address of the chat's MongoDB. Raises `NotFound`, `Refused`, `Unavailable`."""
 
+    def check(self) -> None:
+        """Before the chat is stopped. Raises Refused, NotFound if the Secret could not be switched."""
+        ...
+
     def switch(self) -> None:
         """Put the target's address there, and keep the source's beside it. Done again it changes nothing."""
         ...

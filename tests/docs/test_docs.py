@@ -100,7 +100,7 @@ def misfit(command: click.Command, given: set[str | None], arguments: list[str],
         return f"{command.name} takes no argument {arguments[len(takes)]}"
     if not whole or None in given:
         return ""
-    if isinstance(command, click.Group) and not given:
+    if isinstance(command, click.Group) and not (given or command.invoke_without_command):
         return f"{command.name} wants a command"
     wanted = [p.name for p in command.params if p.required and isinstance(p, click.Option)]
     missing = [name for name in wanted if name not in given] + [

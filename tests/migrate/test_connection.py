@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from shared.kernel.errors import Conflict, NotFound
+from shared.kernel.errors import Conflict, NotFound, Refused
 from shared.kernel.secret import Secret
-from shared.migrate.connection import SecretConnection
+from shared.migrate.connection import OPLOG_KEY, SecretConnection
 
 OLD, NEW = "mongodb://chat:old@old/", "mongodb://chat:new@new/"
 
@@ -53,6 +53,15 @@ def test_one_that_was_never_switched_is_left_as_it_is() -> None:
     secret = MemorySecret(uri=OLD)
     SecretConnection(secret, "uri", Secret(NEW)).switch_back()
     assert (secret.values, secret.writes) == ({"uri": OLD}, [])
+
+
+def test_a_secret_is_looked_at_before_the_chat_is_stopped() -> None:
+    SecretConnection(MemorySecret(uri=OLD), "uri", Secret(NEW)).check()
+    with pytest.raises(NotFound):
+        SecretConnection(MemorySecret(other=OLD), "uri", Secret(NEW)).check()
+    both = MemorySecret(**{"mongo-uri": OLD, OPLOG_KEY: OLD})
+    with pytest.raises(Refused, match=r"mongo-oplog-uri as well.*pull request"):
+        SecretConnection(both, "mongo-uri", Secret(NEW)).check()
 
 
 def test_a_secret_without_the_key_is_not_given_one() -> None:

@@ -91,6 +91,15 @@ def test_a_migration_that_is_not_ready_is_not_cut_over() -> None:
         cut(world)
 
 
+def test_a_secret_that_cannot_be_switched_is_told_before_the_chat_is_stopped(world) -> None:
+    world.connection.fault = NotFound("the Secret has no such key")
+    with pytest.raises(NotFound, match="no such key"):
+        cut(world)
+    assert world.chat.replicas == {"rocketchat": 2}
+    world.connection.fault = None
+    assert_at_source(world)
+
+
 def test_a_deploy_in_progress_is_waited_out_by_whoever_cuts_over(world) -> None:
     deps = world.deps(find_busy_deploy=lambda: "deploy of abc1234")
     with pytest.raises(Refused, match="a deploy is in progress: deploy of abc1234"):
@@ -224,6 +233,19 @@ def test_last_writes_that_no_majority_has_end_the_pause(world) -> None:
     with pytest.raises(Unavailable, match="a majority of the source's members does not have the last writes"):
         cut(world)
     world.source.written = None
+    assert_at_source(world)
+
+
+def test_a_target_whose_majority_lags_ends_the_pause_before_anybody_is_sent_there(world) -> None:
+    original = world.source_control.block_writes
+
+    def lag() -> None:
+        original()
+        world.target.written = type(world.target.newest())(world.target.newest().seconds + 9, 1)
+
+    world.source_control.block_writes = lag
+    with pytest.raises(Unavailable, match="a majority of the target's members"):
+        cut(world)
     assert_at_source(world)
 
 

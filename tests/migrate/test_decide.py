@@ -101,6 +101,18 @@ def test_the_oplog_has_to_outlast_the_copy(hours, fill, state) -> None:
     assert check_of("oplog", replace(SOURCE, oplog=oplog)).state == state
 
 
+def test_what_an_earlier_run_has_copied_takes_neither_room_nor_time_again() -> None:
+    copied = replace(
+        TARGET, own_bytes=30_000_000_000, server=replace(TARGET.server, free_bytes=9_000_000_000)
+    )
+    source = replace(SOURCE, oplog=OplogFacts(timedelta(minutes=30), 1.0))
+    assert check_of("size", source, copied).state == "ok"
+    assert check_of("oplog", source, copied).state == "ok"
+    assert check_of("oplog", source).state == "refused"
+    less = replace(copied, own_bytes=29_000_000_000)
+    assert check_of("size", source, less).state == "refused"
+
+
 def test_a_target_that_holds_anything_of_somebody_elses_is_refused() -> None:
     check = check_of("target", target=replace(TARGET, foreign=tuple(f"shop.c{n}" for n in range(7))))
     assert check.state == "refused"

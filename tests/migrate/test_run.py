@@ -202,6 +202,16 @@ def test_a_migration_on_record_belongs_to_its_two_servers(world) -> None:
         make_ready(world)
 
 
+def test_that_uploads_are_moved_otherwise_is_said_once(world) -> None:
+    from shared.migrate.model import UploadFacts
+
+    world.source_control.uploads = UploadFacts("AmazonS3", {"AmazonS3:Uploads": 3})
+    with pytest.raises(Refused, match=r"uploads.*--uploads-copied"):
+        make_ready(world)
+    run_migration(world.deps(), MigrationOptions(uploads_copied=True), by="ana")
+    assert make_ready(world).phase == Phase.READY
+
+
 def test_a_marker_that_never_arrives_is_told_with_how_far_it_came(world) -> None:
     world.source_control.write_marker = lambda _marker: None
     with pytest.raises(Unavailable, match="marker that was written at the source is not at the target"):

@@ -13,6 +13,7 @@ from typing import Any
 
 import pymongo
 from pymongo import errors
+from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from shared.adapters.mongodb.client import (
@@ -212,7 +213,9 @@ class MongoMoving:
 
     def find_documents(self, db: str, collection: str, ids: Sequence[bytes]) -> list[bytes]:
         """See `ServerControl.find_documents`."""
-        stored: Any = self._client[db].get_collection(collection, codec_options=RAW)
+        # As a majority has them: what only the primary has is not in what is followed, and would differ.
+        concern = ReadConcern("majority")
+        stored: Any = self._client[db].get_collection(collection, codec_options=RAW, read_concern=concern)
         with translate_errors(f"reading {db}.{collection}"):
             return [bytes(one.raw) for one in stored.find(id_filter(ids))]
 
