@@ -10,7 +10,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export UV_SYSTEM_CERTS := 1
 
-.PHONY: help setup packages demo up test retest lint generate bench simulate faults fuzz mutate package real helm lock clean
+.PHONY: help setup packages demo up test retest lint generate bench simulate faults fuzz mutate package real helm lock clean secret-finders
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -81,6 +81,9 @@ simulate: setup ## A year of two machines through the jobs, with orders, holds, 
 
 faults: setup ## Jobs in storms of faults, repeatable by seed: the table of docs/reliability.md
 	@$(BIN)/python -m tests.faults --write
+
+secret-finders: setup ## Our finder of plaintext secrets beside detect-secrets and gitleaks, where they are installed
+	@$(BIN)/python -m tests.support.secret_finders
 
 fuzz: setup ## What reads the bytes of others against changed inputs, SECONDS=10 for each reader
 	@nice -n 10 $(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),10)

@@ -26,6 +26,7 @@ from local.azurite import EmulatedAccount
 from local.chat import Conversations, Integration
 from local.deploy_demo import Site, wait_for_deploy
 from local.helm import ensure_helm
+from local.mongodb import MongoServer
 from local.rocketchat.seed import seed_database
 from local.server import Served
 from local.stack import ROOT, Stack
@@ -51,7 +52,7 @@ chat:
   rules:
     - who: [role:operator]
       rooms: [rocketchat:GENERAL, slack:T01/C01, "teams:19:ops@thread.tacv2", laptop]
-      commands: [status, backups, rollback, approve, deny, who, plan, deploy]
+      commands: [status, backups, restore, rollback, approve, deny, who, plan, deploy]
     - who: [eve]
       rooms: [rocketchat:GENERAL]
       commands: [backups]
@@ -66,6 +67,7 @@ class ChatPlace:
     site: Site
     secret: str
     hook_url: str
+    inspection: str  # the URI of the server that policy lets a backup be restored into
     hook: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -159,13 +161,17 @@ def chat_place(
         pytest.skip(str(error))
     folder, secret = tmp_path_factory.mktemp("chatops"), os.urandom(16).hex()
     taken: list[dict[str, Any]] = []
-    with Site(folder / "site") as site, Served(_hooks(taken)) as hooks:
+    with (
+        Site(folder / "site") as site,
+        Served(_hooks(taken)) as hooks,
+        MongoServer(folder / "inspection", ttl_monitor=False) as inspection,
+    ):
         talk = site.chat.conversations
         for user in ("uAna", "uBob", "uEve"):
             talk.add_user(user, ROOM)
         talk.integration = Integration("")
         text = (ROOT / "policy.yaml").read_text() + POLICY.format(login=getpass.getuser())
-        policy = site.policy(text)
+        policy = site.policy(text.replace("\nbackup:\n", "\nbackup:\n  restore_targets: [inspection]\n", 1))
         settings = {
             **site.settings,
             "GROUNDCREW_ROCKETCHAT_TOKENS": f"{talk.integration.token} another",
@@ -173,9 +179,12 @@ def chat_place(
             "GROUNDCREW_ROCKETCHAT_USER_TOKEN": talk.add_user("uCrew", ROOM),
             "GROUNDCREW_SLACK_SIGNING_SECRETS": secret,
             "GROUNDCREW_TEAMS_SECRETS": b64encode(secret.encode()).decode(),
+            "GROUNDCREW_RESTORE_TARGETS": f"inspection={inspection.uri}",
         }
-        with Stack(folder / "stack", policy=policy, storage=take_account(), environment=settings) as stack:
+        stack = Stack(folder / "stack", policy=policy, storage=take_account(), environment=settings)
+        settings["GROUNDCREW_DRILL_KEY"] = stack.make_identity().strip()
+        with stack:
             seed_database(stack.mongodb_uri, megabytes="tiny", seed=7)
-            place = ChatPlace(stack, site, secret, hooks.url, taken)
+            place = ChatPlace(stack, site, secret, hooks.url, inspection.uri, taken)
             talk.integration.url = place.endpoint
             yield place

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pymongo
 import pytest
 import requests
 
@@ -107,3 +108,23 @@ def test_the_open_endpoint_closes_what_has_no_proof(chat_place) -> None:
     signed_in = requests.post(f"{chat_place.endpoint}/signed-in", json={"command": "status"}, timeout=10)
     assert signed_in.status_code == 503
     assert "App Service authentication is not on" in signed_in.text
+
+
+def test_two_people_restore_a_backup_beside_production_from_the_chat(chat_place) -> None:
+    chat_place.cli("backups", "create", "--here")
+    assert "policy names no such server" in chat_place.ask("uAna", "restore latest into production")
+    asked = chat_place.request("uAna", "restore latest into inspection")
+    assert "must be different people" in chat_place.ask("uAna", f"approve {asked}")
+    with (
+        pymongo.MongoClient(chat_place.inspection) as restored,
+        pymongo.MongoClient(chat_place.stack.mongodb_uri) as production,
+    ):
+        assert "rocketchat" not in restored.list_database_names()
+        answer = chat_place.ask("uBob", f"approve {asked}")
+        assert "requested by ana, approved by bob" in answer, answer
+        for name in ("rocketchat_message", "rocketchat_room", "users"):
+            expected = production["rocketchat"][name].count_documents({})
+            assert restored["rocketchat"][name].count_documents({}) == expected > 0
+    assert "ana: chat.restore restore latest into inspection" in chat_place.ask("uBob", "who did restore")
+    # What is there now is not written over by the next one.
+    assert "approve" not in chat_place.ask("uAna", "restore latest into inspection")

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from cli.main import main
 from shared.deploy.chart.repository_scan import scan_text
+from tests.support import secret_finders
 from tests.support.secret_corpus import harmless_files, real_secrets, service_tokens
 
 
@@ -33,6 +34,18 @@ def test_a_token_of_a_service_is_found_without_any_name_beside_it(service: str) 
 @pytest.mark.parametrize("kind", sorted(harmless_files()))
 def test_nothing_harmless_is_stopped(kind: str) -> None:
     assert scan_text(kind, harmless_files()[kind]) == []
+
+
+def test_the_comparison_of_finders_counts_files_and_says_who_is_not_there(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("GROUNDCREW_REAL", "/nowhere")
+    assert secret_finders.main() == 0
+    lines = capsys.readouterr().out.splitlines()
+    planted, services = len(real_secrets()), len(service_tokens())
+    assert f"| groundcrew secrets scan | {planted} | {services} | 0 |" in lines
+    assert "| detect-secrets | not on this machine | | |" in lines
 
 
 def test_the_line_is_told_and_a_reason_lets_it_pass() -> None:
