@@ -6,6 +6,7 @@ import azure.functions as func
 
 from functions.alerts import bp as alerts
 from functions.backup import bp as backup
+from functions.calendar import bp as calendar
 from functions.certificates import bp as certificates
 from functions.chatops import bp as chatops
 from functions.cost import bp as cost
@@ -28,7 +29,7 @@ gc.set_threshold(50_000, 10, 10)
 configure_logging()
 app = func.FunctionApp()
 for blueprint in (
-    alerts, backup, certificates, chatops, cost, deploy, doctor, drill, hardening, health, pitr, power,
-    retention, secrets, snapshots, status,
+    alerts, backup, calendar, certificates, chatops, cost, deploy, doctor, drill, hardening, health, pitr,
+    power, retention, secrets, snapshots, status,
 ):  # fmt: skip
     app.register_functions(blueprint)

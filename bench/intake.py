@@ -66,6 +66,7 @@ def served(directory: Path, secret: str, settings: Mapping[str, str] | None = No
             "AzureWebJobs.secrets_rotation.Disabled": "1",
             "AzureWebJobs.oplog_capture.Disabled": "1",
             "AzureWebJobs.hardening_audit.Disabled": "1",
+            "AzureWebJobs.lockout_calendar.Disabled": "1",
             "AzureWebJobs.drift_check.Disabled": "1",
             **(settings or {}),
         }

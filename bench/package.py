@@ -33,7 +33,8 @@ from local.worker_calls import FunctionCall, run_worker
 
 _TIMERS = (
     "power_tick", "snapshot_cycle", "cost_report", "drift_check", "nightly_backup", "certificate_scan",
-    "oplog_capture", "restore_drill", "secrets_rotation", "hardening_audit", "retention", "catch_up",
+    "oplog_capture", "restore_drill", "secrets_rotation", "hardening_audit", "lockout_calendar", "retention",
+    "catch_up",
 )  # fmt: skip
 _PAGES = (
     "health", "health_page", "health_report", "doctor", "status", "status_report", "badge", "metrics", "wake",

@@ -14,9 +14,9 @@ from shared.kernel.version import VERSION
 # Each is a command of its name in a module of its name. Together they import half a second of code, of which
 # one command needs a tenth: somebody waits for it, at night and on a phone.
 COMMANDS = (
-    "audit", "backups", "certs", "completion", "cost", "deploy", "doctor", "drill", "erasures", "hardening",
-    "init", "keys", "migrate", "mongodb", "notify", "ops", "policy", "power", "restore", "secrets",
-    "snapshots", "status",
+    "audit", "backups", "calendar", "certs", "completion", "cost", "deploy", "doctor", "drill", "erasures",
+    "hardening", "init", "keys", "migrate", "mongodb", "notify", "ops", "policy", "power", "restore",
+    "secrets", "snapshots", "status",
 )  # fmt: skip
 
 

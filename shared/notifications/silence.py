@@ -18,8 +18,8 @@ WATCHDOG = "watchdog"
 
 ALERTS = "alerts"
 TOPICS = frozenset({
-    ALERTS, "backup", "certificates", "cost", "deploy", "drift", "drill", "hardening", "notifications",
-    "oplog", "poison", "power", "secrets", "settings", "snapshots", "timers",
+    ALERTS, "backup", "calendar", "certificates", "cost", "deploy", "drift", "drill", "hardening",
+    "notifications", "oplog", "poison", "power", "secrets", "settings", "snapshots", "timers",
 })  # fmt: skip
 
 

@@ -230,6 +230,14 @@ METRICS_TOKEN = Setting(
     default="",
     secret=True,
 )
+CALENDAR_KEY = Setting(
+    "GROUNDCREW_CALENDAR_KEY",
+    "What opens the calendar's feed, as `?key=` of its address: at least 16 characters; two, separated by "
+    "white space, while one is exchanged for the other. Empty closes the feed.",
+    "<32 random characters>",
+    default="",
+    secret=True,
+)
 WEBHOOK_SECRETS = Setting(
     "GROUNDCREW_GITHUB_WEBHOOK_SECRETS",
     "The secret of GitHub's webhook; two, separated by white space, while one is exchanged for the other. "
@@ -298,7 +306,7 @@ SETTINGS = (
     RESTORE_TARGETS,
     DRILL_MONGODB, DRILL_KEY, RETENTION_ID,
     CLIENT_ID, SUBSCRIPTION, RESOURCE_GROUP, RESOURCE_MANAGER, RESOURCE_MANAGER_TOKEN, PRICES, CHAT, NOTIFY,
-    URL, WAKE_SIGN_IN, METRICS_TOKEN, ALERTS_TOKEN, ALERTMANAGER, HEARTBEATS,
+    URL, WAKE_SIGN_IN, METRICS_TOKEN, ALERTS_TOKEN, CALENDAR_KEY, ALERTMANAGER, HEARTBEATS,
     WEBHOOK_SECRETS, GITHUB, GITHUB_TOKEN, GITHUB_APP, GITHUB_APP_KEY, KUBECONFIG, HELM, SOPS_AGE_KEY,
     CHAT_RELEASES, ROCKETCHAT_TOKENS, ROCKETCHAT_USER, ROCKETCHAT_USER_TOKEN, ROCKETCHAT_PASSWORD,
     SLACK_SECRETS, TEAMS_SECRETS,

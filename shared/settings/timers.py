@@ -17,4 +17,5 @@ SCHEDULES = {
     "secrets_rotation": "0 40 * * * *",
     "oplog_capture": "40 */5 * * * *",
     "hardening_audit": "0 10 5 * * *",
+    "lockout_calendar": "0 25 8 * * *",
 }

@@ -13,6 +13,7 @@ from enum import StrEnum
 from functools import partial
 from typing import Any
 
+from shared.calendar.render import is_near, is_over
 from shared.kernel.durations import format_duration
 from shared.status.model import (
     AlertFacts,
@@ -104,6 +105,7 @@ def list_findings(status: Status) -> Iterator[StatusFinding]:
         "secrets": (status.secrets, _judge_secrets),
         "deploy": (status.deploy, _judge_deploy),
         "snapshots": (status.snapshots, _judge_snapshots),
+        "calendar": (status.runs, _judge_calendar),
         "jobs": (status.runs, _judge_runs),
     }
     for name, (part, judge) in judges.items():
@@ -265,6 +267,15 @@ def _judge_snapshots(facts: SnapshotFacts, now: datetime) -> Iterator[tuple[Leve
             yield Level.LOOK, f"the newest of {name} is {format_duration(now - disk.newest)} old"
     for problem in facts.problems:
         yield Level.LOOK, problem
+
+
+def _judge_calendar(facts: RunFacts, _now: datetime) -> Iterator[tuple[Level, str]]:
+    job = facts.jobs.get("lockout_calendar")
+    made = job.newest.success if job else None
+    if made is not None and is_over(made.summary):
+        yield Level.ACT, made.summary
+    elif made is not None and is_near(made.summary):
+        yield Level.LOOK, made.summary
 
 
 def _judge_runs(facts: RunFacts, now: datetime) -> Iterator[tuple[Level, str]]:

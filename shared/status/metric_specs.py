@@ -45,6 +45,14 @@ METRICS = {
         "Backup sets in the container by state.",
         ("state",),
     ),
+    "groundcrew_lockout_timestamp_seconds": MetricSpec(
+        "When the earliest of what ends does so, by what it is; what renews itself in time is left out.",
+        ("kind",),
+    ),
+    "groundcrew_lockout_warning_timestamp_seconds": MetricSpec(
+        "The day on which 14 powered-on days are left before the earliest end of a kind.",
+        ("kind",),
+    ),
     "groundcrew_drill_last_run_timestamp_seconds": MetricSpec(
         "When the newest restore drill ended, whatever its result.",
     ),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from shared.status.metric_specs import METRICS
 from shared.status.model import (
     BackupFacts,
+    CalendarFacts,
     CaptureFacts,
     DeployFacts,
     DrillFacts,
@@ -105,6 +106,7 @@ def _collectors(status: Status) -> Mapping[str, tuple[Part[Any], Callable[[Any],
         "keys": (status.key_drill, _key_drill_gauges),
         "oplog": (status.capture, _capture_gauges),
         "notifications": (status.routes, _route_gauges),
+        "calendar": (status.calendar, _calendar_gauges),
         "jobs": (status.runs, _job_gauges),
     }
 
@@ -133,6 +135,13 @@ def _certificate_gauges(facts: ScanFacts) -> Iterator[Gauge]:
             yield Gauge("certificate_valid", float(one.valid), {"host": one.name})
             yield from _instant("certificate_warning_timestamp_seconds", one.warning_at, host=one.name)
             yield from _instant("certificate_critical_timestamp_seconds", one.critical_at, host=one.name)
+
+
+def _calendar_gauges(facts: CalendarFacts) -> Iterator[Gauge]:
+    for kind, end in facts.ends.items():
+        yield from _instant("lockout_timestamp_seconds", end, kind=kind)
+    for kind, warning in facts.warnings.items():
+        yield from _instant("lockout_warning_timestamp_seconds", warning, kind=kind)
 
 
 def _deploy_gauges(facts: DeployFacts) -> Iterator[Gauge]:

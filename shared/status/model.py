@@ -247,6 +247,15 @@ class AlertFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class CalendarFacts:
+    """The calendar of lock-outs, by what ends: the earliest end, and when it was or will be a warning."""
+
+    at: datetime
+    ends: Mapping[str, datetime]
+    warnings: Mapping[str, datetime]
+
+
+@dataclass(frozen=True, slots=True)
 class RouteFacts:
     """A route of notifications: when it last took a message, when it last failed, and why."""
 
@@ -270,6 +279,7 @@ class Status:
     certificates: Part[ScanFacts] = field(default_factory=_not_set_up)
     deploy: Part[DeployFacts] = field(default_factory=_not_set_up)
     power: Part[PowerFacts] = field(default_factory=_not_set_up)
+    calendar: Part[CalendarFacts] = field(default_factory=_not_set_up)
     sets: Part[Mapping[str, int]] = field(default_factory=_not_set_up)
     queues: Part[Mapping[str, int]] = field(default_factory=_not_set_up)
     drill: Part[DrillFacts] = field(default_factory=_not_set_up)

@@ -56,6 +56,7 @@ def list_rows(status: Status, findings: tuple[StatusFinding, ...]) -> list[Statu
         "snapshots": (status.snapshots, _describe_snapshots),
         "jobs": (status.runs, _describe_runs),
         "queues": (status.queues, _describe_queues),
+        "calendar": (status.runs, _describe_calendar),
         "cost": (status.cost, _describe_cost),
         "holds": (status.holds, _describe_list),
         "silences": (status.silences, _describe_list),
@@ -127,6 +128,13 @@ def _describe_alerts(facts: AlertFacts, now: datetime) -> Iterator[str]:
 def _describe_routes(facts: Mapping[str, RouteFacts], now: datetime) -> Iterator[str]:
     for name, one in facts.items():
         yield f"{name}: " + (f"delivered {_age(one.last_success, now)} ago" if one.last_success else "never")
+
+
+def _describe_calendar(facts: RunFacts, _now: datetime) -> Iterator[str]:
+    job = facts.jobs.get("lockout_calendar")
+    made = job.newest.success if job else None
+    # From the roll-up of runs: the page reads no blob of its own for it.
+    yield f"{made.summary} (made {made.ended:%Y-%m-%d})" if made else "unknown: no calendar has been made yet"
 
 
 def _describe_secrets(facts: SecretFacts, now: datetime) -> Iterator[str]:

@@ -12,7 +12,12 @@ from dataclasses import dataclass
 from html import escape
 
 REFRESH_SECONDS = 15
-PAGES = (("/api/status", "Status"), ("/api/wake", "Wake the chat"), ("/api/deploys", "Deploys"))
+PAGES = (
+    ("/api/status", "Status"),
+    ("/api/wake", "Wake the chat"),
+    ("/api/deploys", "Deploys"),
+    ("/api/calendar", "Calendar"),
+)
 
 _STYLE = (
     ":root{color-scheme:light dark}body{font:1.1rem/1.5 system-ui,sans-serif;max-width:34rem;"

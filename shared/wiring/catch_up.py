@@ -11,6 +11,7 @@ from shared.chatops.records import ChatDeliveries
 from shared.deploy import drift_job, sweep
 from shared.wiring import (
     alerts,
+    calendar,
     certificates,
     connect_queues,
     cost,
@@ -42,6 +43,7 @@ MADE_UP_BY = {
     "secrets_rotation": "secrets",
     "restore_drill": "drill",
     "hardening_audit": "hardening",
+    "lockout_calendar": "calendar",
     "oplog_capture": "oplog",
     "retention": "retention",
 }
@@ -64,6 +66,7 @@ def overdue_jobs() -> dict[str, Callable[[], str]]:
         "backup_sets": _count_sets,
         "drift": lambda: run_if_enabled(drift_job.run_overdue_check),
     }
+    overdue["calendar"] = calendar.run_overdue
     # Without rules no delivery is ever recorded; listing for nothing costs a call each quarter of an hour.
     if load_policy().chat.rules:
         overdue["chat"] = lambda: ChatDeliveries(open_state(), system_clock()).remove_expired()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from shared.kernel.secret import Secret
     from shared.status.badge import BadgeWord
     from shared.status.collect import Readers
-    from shared.status.model import DrillFacts, Status
+    from shared.status.model import CalendarFacts, DrillFacts, Status
     from shared.status.page import StatusPage
 
 
@@ -127,7 +127,10 @@ def metrics_status() -> Status:
     from shared.status.set_counts import read_set_counts
 
     now = system_clock().now()
-    more = {"sets": lambda: read_set_counts(open_state(), now)}
+    more = {
+        "sets": lambda: read_set_counts(open_state(), now),
+        "calendar": _read_calendar,
+    }
     return collect_status({**_readers(), **more}, now, VERSION)
 
 
@@ -140,6 +143,16 @@ def _read_drill(state: Blobs) -> DrillFacts:
     if not drill.is_enabled():
         raise NotSetUp(drill.NOT_SET_UP)
     return read_drill(state, trusted_catalogue().trusted, system_clock(), load_policy().backup.drill)
+
+
+def _read_calendar() -> CalendarFacts:
+    from shared.status.calendar_facts import read_calendar
+    from shared.status.model import NotSetUp
+
+    facts = read_calendar(open_state())
+    if facts is None:
+        raise NotSetUp("no calendar has been made yet")
+    return facts
 
 
 @cache

@@ -20,6 +20,7 @@ locals {
   # Kept in the vault; `vault_settings` says which of them are there.
   secret = [
     "DRILL_MONGODB_URI",
+    "GROUNDCREW_CALENDAR_KEY",
     "GROUNDCREW_DRILL_KEY",
     "GROUNDCREW_GITHUB_APP_KEY",
     "GROUNDCREW_GITHUB_TOKEN",
@@ -48,6 +49,7 @@ locals {
     "cost_report",
     "drift_check",
     "hardening_audit",
+    "lockout_calendar",
     "nightly_backup",
     "oplog_capture",
     "power_tick",

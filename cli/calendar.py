@@ -1,0 +1,47 @@
+"""`groundcrew calendar`: what ends, and how many powered-on days are left until then."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from cli.console import as_json, print_answer, print_table
+
+
+@click.command()
+@click.option("--now", "fresh", is_flag=True, help="Look anew instead of showing what the timer made last.")
+@click.option("--ics", is_flag=True, help="Write it as iCalendar.")
+@as_json
+def calendar(fresh: bool, ics: bool, json_: bool) -> None:
+    """Show the dates on which people are locked out if nobody acts. Exit 1 if one is within 14 powered-on
+    days. Changes and tells nothing."""
+    from shared.calendar.ics import render_feed
+    from shared.calendar.job import preview_calendar
+    from shared.calendar.records import LockoutCalendar
+    from shared.calendar.render import describe_calendar
+    from shared.wiring import system_clock
+    from shared.wiring.calendar import calendar_deps, load_last
+
+    last = None if fresh else load_last()
+    made = last or LockoutCalendar(system_clock().now(), preview_calendar(calendar_deps()))
+    if ics:
+        click.echo(render_feed(made.entries, made.at), nl=False)
+    elif json_:
+        print_answer({"at": made.at, "entries": [asdict(entry) for entry in made.entries]}, json_=True)
+    else:
+        rows = [
+            (
+                f"{entry.deadline.at:%Y-%m-%d}" if entry.deadline.at else "unknown",
+                "-" if entry.powered_days is None else str(entry.powered_days),
+                str(entry.deadline.kind),
+                entry.deadline.name,
+                entry.deadline.consequence if entry.deadline.at else entry.deadline.unknown,
+            )
+            for entry in made.entries
+        ]
+        if rows:
+            print_table("Calendar", ("END", "POWERED-ON DAYS", "WHAT", "OF", "THEN"), rows)
+        click.echo(describe_calendar(made.entries))
+    if any(entry.threshold is not None and entry.threshold <= 14 for entry in made.entries):
+        raise SystemExit(1)

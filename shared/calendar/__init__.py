@@ -1,0 +1,1 @@
+"""The dates on which people are locked out if nobody acts, set against the days on which machines are up."""

@@ -1,0 +1,52 @@
+"""What people are told of ends: once for each threshold, and when it is over."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from shared.calendar.decide import CalendarNews
+from shared.calendar.model import CalendarEntry
+from shared.calendar.render import describe_entry
+from shared.notifications.ports import Notice, Severity
+
+_MAX_LISTED = 20
+_HINT = "`groundcrew calendar` shows all; docs/runbooks/lockout.md says what to do about each kind."
+
+
+def build_notices(news: CalendarNews) -> list[Notice]:
+    """One message for each severity, however many are concerned, and one for those that are over."""
+    notices = []
+    for severity in (Severity.CRITICAL, Severity.WARNING, Severity.INFO):
+        entries = [entry for entry in news.reached if _severity(entry) is severity]
+        if entries:
+            notices.append(_reached_notice(severity, entries))
+    if news.resolved:
+        text = "\n".join(news.resolved[:_MAX_LISTED])
+        key = f"calendar/over/{_digest(news.resolved)}"
+        notices.append(Notice(Severity.INFO, f"{len(news.resolved)} ends are averted", text, key=key))
+    return notices
+
+
+def _reached_notice(severity: Severity, entries: Sequence[CalendarEntry]) -> Notice:
+    lines = [describe_entry(entry) for entry in entries]
+    more = [f"and {len(lines) - _MAX_LISTED} more"] if len(lines) > _MAX_LISTED else []
+    # The end is part of it: what was renewed and nears its end again is told again.
+    known = [f"{entry.deadline.key} {entry.deadline.at} {entry.threshold}" for entry in entries]
+    return Notice(
+        severity,
+        f"{len(entries)} {'end is' if len(entries) == 1 else 'ends are'} near",
+        "\n".join([*lines[:_MAX_LISTED], *more]),
+        _HINT,
+        key=f"calendar/{severity}/{_digest(known)}",
+    )
+
+
+def _severity(entry: CalendarEntry) -> Severity:
+    if entry.threshold is not None and entry.threshold <= 3:
+        return Severity.CRITICAL
+    return Severity.WARNING if entry.threshold == 14 else Severity.INFO
+
+
+def _digest(known: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(sorted(known)).encode()).hexdigest()[:16]

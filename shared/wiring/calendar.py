@@ -1,0 +1,108 @@
+"""The wiring of the calendar: the chat's database, the cluster's version, the plan of the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING
+
+from shared.kernel.errors import UsageError
+from shared.settings import definitions
+from shared.settings.environment import all_or_nothing, read_environment
+from shared.wiring import load_policy, open_state, system_clock
+from shared.wiring.notifications import build_notifier
+from shared.wiring.pages import page_access
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from shared.calendar.deps import CalendarDeps
+    from shared.calendar.model import PlannedSpan
+    from shared.calendar.page import CalendarPage
+    from shared.calendar.ports import LockoutSource
+    from shared.calendar.records import LockoutCalendar
+    from shared.kernel.secret import Secret
+
+
+@cache
+def calendar_deps() -> CalendarDeps:
+    """All that the job needs. Raises UsageError."""
+    from zoneinfo import ZoneInfo
+
+    from shared.calendar.deps import CalendarDeps
+
+    read = all_or_nothing(
+        chat=_connect_chat, kubernetes=_version_reader, state=open_state,
+        notifications=build_notifier, policy=load_policy,
+    )  # fmt: skip
+    rules = read.pop("policy")
+    return CalendarDeps(clock=system_clock(), plan=_plan_machine, zone=ZoneInfo(rules.timezone), **read)
+
+
+def run_tick() -> str:
+    """What the timer does. Raises UsageError for bad settings."""
+    from shared.calendar import job
+
+    return job.run_tick(calendar_deps())
+
+
+def run_overdue() -> str:
+    """What `catch_up` does. Raises UsageError for bad settings."""
+    from shared.calendar import job
+
+    return job.run_overdue(calendar_deps())
+
+
+def load_last() -> LockoutCalendar | None:
+    """The calendar as made last."""
+    from shared.calendar.records import load_calendar
+
+    return load_calendar(open_state())
+
+
+@cache
+def calendar_page() -> CalendarPage:
+    """Who may look at the page, and what it shows."""
+    from shared.calendar.page import CalendarPage
+
+    return CalendarPage(page_access(), load_last)
+
+
+@cache
+def feed_keys() -> tuple[Secret, ...]:
+    """What opens the feed; none closes it."""
+    from shared.web.bearer import parse_tokens
+
+    try:
+        return parse_tokens(read_environment().get(definitions.CALENDAR_KEY))
+    except UsageError:  # a reference into the vault that was not resolved
+        return ()
+
+
+def _connect_chat() -> LockoutSource | None:
+    from shared.adapters.mongodb.lockout_facts import MongoLockoutFacts
+
+    given = read_environment().values.get(definitions.MONGODB.name)
+    return MongoLockoutFacts(given) if given else None
+
+
+def _version_reader() -> Callable[[], str] | None:
+    from shared.wiring.kubernetes import connect_cluster
+
+    return connect_cluster().get_version if read_environment().get(definitions.KUBECONFIG) else None
+
+
+def _plan_machine(reach: timedelta) -> Sequence[PlannedSpan]:
+    """The plan of the machine that carries the server; none if no machine is under schedule."""
+    from shared.calendar.model import PlannedSpan
+    from shared.power.forecast import forecast_spans
+    from shared.wiring.inventory import build_inventory
+
+    power = load_policy().power
+    carrying = [machine.label for machine in power.machines if "rocketchat" in power.carried_by(machine)]
+    if not carrying:
+        return ()
+    spans = forecast_spans(build_inventory(asks=False), carrying[0], reach)
+    # A tag may fit several: the server runs on one, and the others are planned alike.
+    own = [span for span in spans if span.machine == spans[0].machine]
+    return [PlannedSpan(span.up, span.since, span.until) for span in own]
