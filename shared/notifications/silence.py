@@ -19,7 +19,7 @@ WATCHDOG = "watchdog"
 ALERTS = "alerts"
 TOPICS = frozenset({
     ALERTS, "backup", "calendar", "certificates", "cost", "deploy", "drift", "drill", "hardening",
-    "notifications", "oplog", "poison", "power", "secrets", "settings", "snapshots", "timers",
+    "migrate", "notifications", "oplog", "poison", "power", "secrets", "settings", "snapshots", "timers",
 })  # fmt: skip
 
 

@@ -11,7 +11,8 @@ import yaml
 from tests.infra import code, hcl
 
 # Pages for people, who sign in; whatever else is open asks for a signature or a key, or has nothing to hide.
-SIGNED_IN = {"wake", "deploys/{key?}", "chatops/signed-in", "chatops/signed-in/{id}", "status", "health/page"}
+SIGNED_IN = {"wake", "deploys/{key?}", "chatops/signed-in", "chatops/signed-in/{id}", "status", "health/page",
+             "calendar"}  # fmt: skip
 
 
 def targets(kind: str) -> set[str]:

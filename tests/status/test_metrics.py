@@ -18,6 +18,7 @@ from shared.status.metrics import POWER_STATES, iter_gauges, render_metrics
 from shared.status.model import (
     AlertFacts,
     BackupFacts,
+    CalendarFacts,
     CaptureFacts,
     CertificateSummary,
     DeployFacts,
@@ -73,6 +74,7 @@ def full_status() -> Status:
             "key_drill": lambda: KeyDrillFacts(HOUR, NOW, "daily/x", "alice"),
             "capture": lambda: CaptureFacts(HOUR, NOW, NOW - HOUR),
             "alerts": lambda: AlertFacts((), NOW),
+            "calendar": lambda: CalendarFacts(NOW, {"licence": NOW}, {"licence": NOW - HOUR}),
             "routes": lambda: {"chat": RouteFacts(NOW, NOW - HOUR)},
             "drill": lambda: DrillFacts(9 * HOUR, NOW, "proven", "", NOW, "daily/x", NOW - HOUR, 60.0, 0.0),
             "runs": lambda: RunFacts({"power_tick": JobFacts(JobNewest(RUN, RUN), HOUR)}, {}),

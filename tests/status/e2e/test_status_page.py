@@ -100,4 +100,4 @@ def test_the_charts_are_drawn_and_each_has_a_table_behind_it(url: str, phone: Ph
 def test_the_links_lead_to_the_other_pages(url: str, phone: Phone) -> None:
     phone.open(url)
     links = phone.read("[...document.querySelectorAll('nav a')].map(one => new URL(one.href).pathname)")
-    assert links == ["/api/status", "/api/status", "/api/wake", "/api/deploys"]
+    assert links == ["/api/status", "/api/status", "/api/wake", "/api/deploys", "/api/calendar"]
