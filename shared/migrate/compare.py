@@ -15,7 +15,6 @@ from shared.formats.elements import find_element, join_elements
 from shared.kernel.errors import Inconsistent
 from shared.migrate.deps import MigrationDeps
 from shared.migrate.follow import OplogFollower
-from shared.migrate.indexes import IndexKeeper
 from shared.migrate.model import MARKER_DATABASE
 from shared.migrate.observe import select_moved
 from shared.migrate.records import MigrationJournal
@@ -41,7 +40,6 @@ class ServerComparison:
     ) -> None:
         self._deps, self._journal = deps, journal
         self._follower, self._touched = follower, touched
-        self._indexes = IndexKeeper(deps, journal)
 
     def compare_living(self) -> int:
         """While people write: what differs must have been changed again since it was read.
@@ -59,14 +57,13 @@ class ServerComparison:
         return taken.count
 
     def compare_final(self) -> int:
-        """While nobody writes: what was changed, the number of documents of all, options and indexes."""
+        """While nobody writes: what was changed, and the number of documents of all."""
         taken = self._touched.take()
         unequal = self._find_unequal(taken)
         found = [
             *_describe_untouched(unequal, TouchedDocuments()),
             *self._find_outside(),
             *self._compare_counts(),
-            *self._indexes.find_differences(paused=True),
         ]
         self._touched.merge(unequal)
         self._save(found)

@@ -119,7 +119,7 @@ class CutOver:
         require_equal(self._journal)
         indexes = IndexKeeper(self._deps, self._journal)
         indexes.restore_expiry()
-        if differences := indexes.find_differences(paused=False):
+        if differences := indexes.find_differences():
             raise Refused("the indexes differ", value=differences[0], hint="Run the migration again.")
         self._check_quiet(end)
         log.info("migrate.drained", extra={"migration": self._journal.record.id, "compared": compared})

@@ -52,14 +52,12 @@ class IndexKeeper:
                 if not math.isnan(seconds):  # it never expires anything, as the paused one does not
                     self._deps.target_control.set_expiry(there.db, there.collection, name, int(seconds))
 
-    def find_differences(self, *, paused: bool) -> list[str]:
-        """Options and indexes that differ, each with its namespace; `paused` while expiry waits."""
+    def find_differences(self) -> list[str]:
+        """Options and indexes that differ once documents expire, each with its namespace."""
         differences: list[str] = []
         for here, there in self._pair_collections():
-            expected = list(map(pause_expiry, here.indexes)) if paused else list(here.indexes)
-            found = [
-                *compare_options(here.options, there.options), *compare_indexes(expected, there.indexes, ()),
-            ]  # fmt: skip
+            found = compare_options(here.options, there.options)
+            found += compare_indexes(here.indexes, there.indexes, ())
             differences += [f"{here.name}: {text}" for text in found]
         return differences
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 import bson
 import pytest
 
+from local.fakes.faults import Killed
 from shared.kernel.errors import NotFound, Refused, Unavailable
 from shared.migrate.cut_over import CutOverOptions
 from shared.migrate.job import (
@@ -160,6 +161,45 @@ def test_who_writes_to_a_source_that_stays_writable_stops_the_cut_over(world) ->
     assert world.at_target() == world.at_source()
 
 
+def test_a_client_that_comes_back_in_the_pause_ends_it(world) -> None:
+    original = world.source_control.block_writes
+
+    def connect() -> None:
+        original()
+        world.source_control.clients = [ChatClient("10.1.1.7:5000", "rocketchat")]
+
+    world.source_control.block_writes = connect
+    with pytest.raises(Refused, match=r"somebody is connected to the source again: 10\.1\.1\.7:5000"):
+        cut(world)
+    assert_at_source(world)
+
+
+def test_an_attempt_whose_taking_back_was_killed_begins_anew_with_the_source_read_only(world) -> None:
+    scale, set_expiry = world.chat.scale, world.target_control.set_expiry
+
+    def die(name, replicas):
+        if replicas:
+            raise Killed
+        scale(name, replicas)
+
+    world.target_control.set_expiry = fail
+    world.chat.scale = die
+    with pytest.raises(Killed):
+        cut(world)
+    world.die()
+    assert (load_migration(world.state).phase, world.source.read_only) == (Phase.RETURNING, False)
+    world.chat.scale, world.target_control.set_expiry = scale, set_expiry
+    world.source.write(DB, "message", {"_id": "meanwhile"})
+    assert cut(world).phase == Phase.SWITCHED
+    assert world.source.read_only
+    assert world.at_target() == world.at_source()
+
+
+def fail(*_arguments):
+    """What a server does that is gone."""
+    raise Unavailable("no answer")
+
+
 def test_a_difference_found_in_the_pause_ends_it_and_the_chat_comes_back(world) -> None:
     original = world.source_control.block_writes
 
@@ -303,6 +343,12 @@ def test_what_expires_at_the_target_shuts_no_way_back_and_a_deletion_elsewhere_d
     assert watch_migration(world.deps())[0].phase == Phase.SWITCHED
     world.target.delete(DB, "users", "u1")
     assert watch_migration(world.deps())[0].first_write == f"{DB}.users"
+
+
+def test_a_write_to_another_database_of_the_target_shuts_no_way_back(world) -> None:
+    cut(world)
+    world.target.write("shop", "orders", {"_id": 1})
+    assert watch_migration(world.deps())[0].phase == Phase.SWITCHED
 
 
 def test_a_targets_oplog_that_does_not_reach_back_leaves_the_way_back_unknown_and_shut(world) -> None:

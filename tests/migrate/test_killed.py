@@ -158,3 +158,35 @@ def test_killed_or_failed_while_it_is_aborted_another_call_ends_it() -> None:
         assert load_migration(world.state).phase == Phase.ABORTED, where
         assert world.target.contents() == {}, where
         assert world.try_write(), where
+
+
+def test_no_unique_index_stands_in_the_way_of_a_piece_that_is_replayed_again() -> None:
+    """It passes through states in which two documents may have what only one of them has in the end."""
+    world = make_world()
+    run(world)
+    world.write()
+    replay = world.target.replay_oplog
+
+    def die(*arguments, **options):
+        replay(*arguments, **options)
+        raise Killed
+
+    world.target.replay_oplog = die
+    with contextlib.suppress(Killed):
+        run(world)
+    world.die()
+    present: list[bool] = []
+
+    def note(*arguments, **options):
+        present.append("one_each" in names_at_target(world))
+        return replay(*arguments, **options)
+
+    world.target.replay_oplog = note
+    run(world)
+    assert present[0] is False
+    assert "one_each" in names_at_target(world)
+
+
+def names_at_target(world: MigrationWorld) -> set[str]:
+    (message,) = (n for n in world.target.list_namespaces() if n.collection == "message")
+    return {str(index["name"]) for index in message.indexes}

@@ -131,6 +131,53 @@ def test_an_oplog_that_is_dropped_while_it_is_copied_is_refused() -> None:
         make_ready(world)
 
 
+def test_a_copy_that_was_interrupted_for_too_long_is_refused_before_it_is_made_again(world) -> None:
+    insert = world.target.insert_documents
+
+    def fail(*_arguments):
+        raise Unavailable("no answer")
+
+    world.target.insert_documents = fail
+    with pytest.raises(Unavailable):
+        make_ready(world)
+    world.write()
+    world.source.trim_oplog()
+    with pytest.raises(Refused, match="oplog was dropped"):  # and nothing was inserted, which would fail
+        make_ready(world)
+    world.target.insert_documents = insert
+    assert make_ready(world, restart=True).phase == Phase.READY
+
+
+def test_a_target_that_does_not_store_what_it_takes_is_found_when_it_is_read_back(world) -> None:
+    insert = world.target.insert_documents
+
+    def lose(db, collection, documents):
+        answer = insert(db, collection, documents[1:])
+        return type(answer)(len(documents))
+
+    world.target.insert_documents = lose
+    with pytest.raises(
+        Refused, match=r"the copy of rocketchat\.\w+ is not what was read: \d documents of \d"
+    ):
+        make_ready(world)
+    assert load_migration(world.state).phase == Phase.COPYING
+    world.target.insert_documents = insert
+    assert make_ready(world).phase == Phase.READY
+    assert world.at_target() == world.at_source()
+
+
+def test_what_the_target_refuses_is_told_by_the_servers_own_words(world) -> None:
+    insert = world.target.insert_documents
+
+    def refuse(db, collection, documents):
+        answer = insert(db, collection, documents)
+        return type(answer)(answer.inserted, ("document 1 of the batch: too large",))
+
+    world.target.insert_documents = refuse
+    with pytest.raises(Refused, match="is not what was read: document 1 of the batch: too large"):
+        make_ready(world)
+
+
 def test_a_source_of_another_history_is_refused(world) -> None:
     make_ready(world)
     position = world.source.newest()
@@ -177,6 +224,18 @@ def damage(target):
         return replay(target, kept, scope=scope, rename=rename)
 
     return lose
+
+
+def test_what_changes_while_it_is_compared_is_no_difference(world) -> None:
+    read = world.source_control.find_documents
+
+    def change_and_read(*arguments):
+        world.write()  # the source is read with it, the target does not have it yet
+        return read(*arguments)
+
+    world.source_control.find_documents = change_and_read
+    world.write()
+    assert make_ready(world).phase == Phase.READY
 
 
 def test_two_runs_at_once_are_refused(world) -> None:
