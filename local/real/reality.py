@@ -36,6 +36,7 @@ class RealitySystem:
     here: str  # what CI runs
     yours: str  # how the same is run against the real thing
     held: tuple[RealityCheck, ...] = ()
+    refused: tuple[str, ...] = ()  # what the real thing does otherwise, and what was done about it
     unproven: tuple[str, ...] = ()
 
 
@@ -49,7 +50,8 @@ def _parse_system(fields: dict[str, Any]) -> RealitySystem:
     held = tuple(
         RealityCheck(one["what"], one["version"], date.fromisoformat(one["on"]), one["by"]) for one in checks
     )
-    return RealitySystem(fields["name"], fields["here"], fields["yours"], held, tuple(fields["unproven"]))
+    refused, unproven = tuple(fields.get("refused", ())), tuple(fields["unproven"])
+    return RealitySystem(fields["name"], fields["here"], fields["yours"], held, refused, unproven)
 
 
 def reality_text() -> str:
@@ -62,6 +64,7 @@ def _describe_system(system: RealitySystem) -> str:
     lines += [
         f"- Held against {one.what} ({one.version}) on {one.on}, by `{one.by}`." for one in system.held
     ] or ["- Held against nothing real yet."]
+    lines += [f"- The real thing differed: {one}." for one in system.refused]
     lines += [f"- Not proved: {one}." for one in system.unproven]
     return "\n".join([*lines, f"- Against the real thing: {system.yours}.", ""])
 

@@ -10,7 +10,7 @@ import os
 import secrets
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from secantus import SecantusDBServer
 
 from local.mongodb import MongoServer
 from shared.adapters.mongodb import connect_source, connect_target, parse_addresses
+from shared.adapters.mongodb.batches import read_batches_of
 from shared.adapters.mongodb.client import RAW
 from shared.adapters.mongodb.inserting import Inserter
 from shared.adapters.mongodb.reading import _is_dumped
@@ -520,6 +521,44 @@ def test_documents_that_such_a_server_changes_are_told(target: MongoTarget) -> N
         "document 0",
         "document 2",
     ]
+
+
+class OtherServer(OldServer):
+    """Answers as FerretDB 1.24, which knows neither cursors without a limit nor versions of indexes."""
+
+    @contextmanager
+    def start_session(self, **_options: Any) -> Iterator[None]:
+        yield None
+
+    def get_database(self, *_names: Any, **_options: Any) -> OtherServer:
+        return self
+
+    def command(self, command: dict[str, Any], **_options: Any) -> Any:
+        if "noCursorTimeout" in command:
+            raise errors.OperationFailure('support for field "noCursorTimeout" is not implemented yet', 238)
+        if command.get("filter") == {"denied": 1}:
+            raise errors.OperationFailure("not authorized", 13)
+        if any(index.get("v") == 2 for index in command.get("indexes", ())):
+            raise errors.OperationFailure('Index option "v" is unknown', 2)
+        self.commands.append(command)
+        reply = {"cursor": {"id": Int64(0), "firstBatch": [{"_id": 1}]}, "ok": 1.0}
+        return RawBSONDocument(bson.encode(reply), RAW)
+
+
+def test_a_server_without_endless_cursors_is_read_all_the_same_and_other_refusals_are_told() -> None:
+    server: Any = OtherServer()
+    (batch,) = read_batches_of(server, "db", {"find": "c", "filter": {}, "noCursorTimeout": True})
+    assert list(split_documents(batch.documents)) == [bson.encode({"_id": 1})]
+    assert server.commands == [{"find": "c", "filter": {}}]
+    with pytest.raises(errors.OperationFailure, match="not authorized"):
+        list(read_batches_of(server, "db", {"find": "c", "filter": {"denied": 1}}))
+
+
+def test_the_usual_version_of_an_index_is_not_sent_and_an_older_one_is() -> None:
+    server: Any = OtherServer()
+    indexes = [{"name": "a_1", "key": {"a": 1}, "v": 2}, {"name": "b_1", "key": {"b": 1}, "v": 1}]
+    assert MongoTarget(server).create_indexes("db", "c", [*map(dict, indexes)]) == []  # type: ignore[arg-type]
+    assert [index.get("v") for index in server.commands[0]["indexes"]] == [None, 1]
 
 
 def _drop_(client: Client, db: str) -> None:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from pymongo.client_session import ClientSession
     from pymongo.database import Database
 
+NOT_IMPLEMENTED = 238  # a command or an option that this server does not have
+
 
 def read_batches_of(client: Client, db: str, find: dict[str, Any]) -> Iterator[TalliedBatch]:
     """All batches that the command `find` gives, up to 16 MiB each; the cursor is closed however it ends.
@@ -34,7 +36,7 @@ def read_batches_of(client: Client, db: str, find: dict[str, Any]) -> Iterator[T
     """
     database = client[db]
     with client.start_session(causal_consistency=False) as session:
-        cursor, batch = _ask(database, session, find, b"firstBatch")
+        cursor, batch = _open_cursor(database, session, find)
         try:
             while True:
                 # A server may send an empty batch before the end: only the cursor's id says that it is over.
@@ -47,6 +49,19 @@ def read_batches_of(client: Client, db: str, find: dict[str, Any]) -> Iterator[T
         finally:
             if cursor:
                 _kill_cursor(database, session, find["find"], cursor)
+
+
+def _open_cursor(
+    database: Database[dict[str, Any]], session: ClientSession, find: dict[str, Any]
+) -> tuple[int, TalliedBatch]:
+    try:
+        return _ask(database, session, find, b"firstBatch")
+    except errors.OperationFailure as error:
+        if error.code != NOT_IMPLEMENTED or "noCursorTimeout" not in find:
+            raise
+    # FerretDB has no such option. Its cursor may end while a reader is held up, which is told as an error.
+    usual = {key: value for key, value in find.items() if key != "noCursorTimeout"}
+    return _ask(database, session, usual, b"firstBatch")
 
 
 def _ask(

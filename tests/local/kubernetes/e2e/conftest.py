@@ -17,6 +17,7 @@ from kubernetes import client, config
 
 from local.helm import ensure_helm
 from local.kubernetes import KubernetesServer
+from local.real.control_plane import MARK
 from shared.kernel.errors import GroundcrewError
 
 CHART = Path(__file__).parent / "chart"
@@ -49,6 +50,14 @@ class Cluster:
         if self.stand_in is None:
             pytest.skip("only the stand-in can be told to do that")
         return self.stand_in
+
+    @property
+    def kubelet(self) -> client.CoreV1Api:
+        """For the logs of containers; a test that reads them does not run where no container does."""
+        marks = self.core.list_namespaced_config_map("kube-system", field_selector=f"metadata.name={MARK[1]}")
+        if marks.items:
+            pytest.skip("kwok's nodes run no containers, which could have logs")
+        return self.core
 
     def environment(self, kubeconfig: Path | None = None) -> dict[str, str]:
         """For Helm and kubectl: nothing of the user's own."""

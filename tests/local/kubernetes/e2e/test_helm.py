@@ -111,9 +111,8 @@ def test_the_output_of_a_failed_hook_can_be_read(cluster, helm):
     assert done.returncode != 0
     pods = cluster.core.list_namespaced_pod(cluster.namespace, label_selector="job-name=tiny-migrate").items
     assert [pod.status.phase for pod in pods] == ["Failed"]
-    assert (
-        cluster.core.read_namespaced_pod_log(pods[0].metadata.name, cluster.namespace) == "no such column\n"
-    )
+    log = cluster.kubelet.read_namespaced_pod_log(pods[0].metadata.name, cluster.namespace)
+    assert log == "no such column\n"
 
 
 def test_a_rollback_brings_back_the_revision_that_is_asked_for(cluster, helm):

@@ -49,7 +49,7 @@ def test_a_pod_goes_its_way_and_its_log_is_kept(cluster):
     )
     cluster.core.create_namespaced_pod(cluster.namespace, body)
     cluster.until(lambda: phase(cluster, "hello") == "Succeeded")
-    assert cluster.core.read_namespaced_pod_log("hello", cluster.namespace) == "hello\n"
+    assert cluster.kubelet.read_namespaced_pod_log("hello", cluster.namespace) == "hello\n"
 
 
 def test_the_log_of_a_container_that_did_not_start_is_refused_with_the_reason(cluster):
@@ -63,7 +63,7 @@ def test_the_log_of_a_container_that_did_not_start_is_refused_with_the_reason(cl
 
     cluster.until(waiting)
     with pytest.raises(ApiException) as error:
-        cluster.core.read_namespaced_pod_log("never", cluster.namespace)
+        cluster.kubelet.read_namespaced_pod_log("never", cluster.namespace)
     assert refused(error)[:2] == (400, "BadRequest")
     assert "image" in refused(error)[2]
 
