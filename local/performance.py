@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from local.scale import scale_text
+
 ROOT = Path(__file__).resolve().parent.parent
 Section = Mapping[str, Any]
 
@@ -65,6 +67,8 @@ def performance_text() -> str:
             f"| stage | CPU s/GB |\n|---|---|\n{rows}",
             _STAGE_TEXT,
         ]
+    if scale := scale_text(results):
+        parts.append(scale)
     return "\n".join(parts)
 
 
