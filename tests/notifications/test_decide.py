@@ -244,6 +244,25 @@ def test_trouble_is_three_failures_in_a_row_or_one_refusal() -> None:
     assert is_in_trouble(record_failure(state, NOW, "revoked", permanent=True))
 
 
+def test_what_came_meanwhile_waits_since_the_first_of_it() -> None:
+    later = [
+        build_entry(Notice(Severity.INFO, f"t{n}", "text", ""), NOW + n * timedelta(minutes=1))
+        for n in (3, 2)
+    ]
+    group = claim_group(
+        add_notices(
+            PendingGroup("g", "t"),
+            [build_entry(Notice(Severity.INFO, "first", "text", ""), NOW)],
+            NOW,
+            timedelta(),
+        ),
+        "a",
+        NOW,
+    )
+    group = add_notices(group, later, NOW + timedelta(minutes=3), timedelta())
+    assert complete_group(group).since == NOW + timedelta(minutes=2)
+
+
 POLICY = NotifyPolicy.model_validate(
     {
         "routes": {"critical": ("oncall", "chat"), "warning": ("chat",), "info": ()},

@@ -17,7 +17,7 @@ from shared.secrets_rotation.model import (
     parse_home,
     parse_reader,
 )
-from tests.support.rotation_world import FIRST, NAME, NOW, SECOND, entry
+from tests.support.rotation_world import CHAT, FIRST, NAME, NOW, SECOND, entry
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 ONE, TWO = parse_home(FIRST), parse_home(SECOND)
@@ -70,8 +70,11 @@ def test_a_home_that_was_written_after_the_rotation_was_changed_by_hand() -> Non
     status = judge_secret(entry(), homes, journal(RotationStep.DONE, 10), "", NOW, DAY)
     assert status.changed == NOW - 5 * DAY
     assert status.reasons == ("changed by hand since its rotation at 2026-02-19 12:00Z",)
-    homes = [HomeState(ONE, NOW - 10 * DAY + timedelta(minutes=30))]
+    # An hour is between the clocks and the steps, and no more.
+    homes = [HomeState(ONE, NOW - 10 * DAY + HOUR)]
     assert judge_secret(entry(), homes, journal(RotationStep.DONE, 10), "", NOW, DAY).reasons == ()
+    homes = [HomeState(ONE, NOW - 10 * DAY + HOUR + timedelta(seconds=1))]
+    assert judge_secret(entry(), homes, journal(RotationStep.DONE, 10), "", NOW, DAY).reasons != ()
 
 
 @pytest.mark.parametrize(
@@ -95,6 +98,24 @@ def test_what_is_resumed_waits_for_nothing_that_a_beginning_waits_for() -> None:
     assert find_obstacle(entry(), ["backup x"], "off until Mon") == "waiting for: backup x"
     assert find_obstacle(entry(), [], "off until Mon") == "waiting for the machine: off until Mon"
     assert find_obstacle(entry(), ["backup x"], "off", resuming=True) == ""
+
+
+@pytest.mark.parametrize(
+    ("homes", "readers", "waits"),
+    [
+        (("key-vault:kv-chat/webhook",), ("app:STORAGE_KEY",), False),
+        ((FIRST,), ("app:STORAGE_KEY",), True),
+        (("key-vault:kv-chat/webhook",), (CHAT,), True),
+    ],
+    ids=["neither", "a home in the cluster", "a reader in the cluster"],
+)
+def test_what_is_kept_and_read_outside_of_the_cluster_needs_no_machine(
+    homes: tuple[str, ...], readers: tuple[str, ...], waits: bool
+) -> None:
+    webhook = entry(
+        kind="storage-key", homes=homes, readers=readers, users=(), automatic=False, account="backups"
+    )
+    assert bool(find_obstacle(webhook, [], "off until Mon")) is waits
 
 
 @pytest.mark.parametrize(
