@@ -65,13 +65,13 @@ def capture_oplog(deps: CaptureDeps) -> str:
         return _Capture(deps, source, end, lease).run(_load_own_cursor(deps))
 
 
-def capture_before_stop(deps: CaptureDeps) -> str:
-    """The last slice before the machine is stopped; a failure is said, and stops nothing."""
+def capture_around_stop(deps: CaptureDeps) -> str:
+    """The last slice before a stop, the first after a start; a failure is said, and stops nothing."""
     try:
         return capture_oplog(deps)
     except (GroundcrewError, Locked) as error:
-        log.warning("oplog.last_slice_failed", extra={"error": str(error)})
-        return f"the last slice was not captured: {error}"
+        log.warning("oplog.capture_around_stop_failed", extra={"error": str(error)})
+        return f"not captured: {error}"
 
 
 def _load_own_cursor(deps: CaptureDeps) -> CaptureCursor | None:

@@ -25,7 +25,7 @@ class PowerDeps:
     notifications: Notifier
     probes: Sequence[Probe] = ()
     begin_backup: Callable[[], str] | None = None
-    capture_oplog: Callable[[], str] | None = None  # the last slice before a stop
+    capture_oplog: Callable[[], str] | None = None  # a slice before a stop and after a start
     disks: Disks | None = None  # whose snapshots a refresh of MicroK8s waits for
 
     @property

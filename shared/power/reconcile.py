@@ -197,6 +197,8 @@ class MachineReconciler(MachineSession):
             summary = (
                 "; ".join(result.message for result in results) or "running (no health check is configured)"
             )
+            # The first slice after the pause shows at once whether the oplog still reaches back so far.
+            self.capture_oplog()
             if not self.decision.id.startswith("wake@"):  # nobody wants to read that every night
                 send_notice(self.power, notices.started_notice(self.target.key, started, took, summary))
             self.save_record(replace(self.record, started=None))

@@ -57,11 +57,15 @@ class MachineSession:
         newest = replace(newest, outcome=outcome, error=error[:300], at=at or newest.at)
         self.save_record(replace(self.record, history=(*self.record.history[:-1], newest)))
 
+    def capture_oplog(self) -> None:
+        """A slice of now, of the machine that the database is on; a failure is said, and stops nothing."""
+        if self.power.capture_oplog and "rocketchat" in self.target.carries:
+            self.done.append(f"oplog: {self.power.capture_oplog()}")
+
     def stop_services(self, guests: Machines) -> None:
         """An abrupt stop has corrupted MicroK8s' database before; a guest that hangs is stopped anyway."""
-        if self.power.capture_oplog and "rocketchat" in self.target.carries:
-            # While MongoDB still answers: what was written since the last slice else waits for a start.
-            self.done.append(f"oplog: {self.power.capture_oplog()}")
+        # While MongoDB still answers: what was written since the last slice else waits for a start.
+        self.capture_oplog()
         now, policy = self.power.now, self.power.inventory.policy
         self.save_record(replace(self.record, quiesced=now, scaled=now))
         report = stop_services(guests, self.target.id, policy.deploy.namespace, policy.power.graceful_stop)

@@ -48,9 +48,9 @@ def run_if_enabled() -> str:
     return capture_oplog(capture_deps()) if is_enabled() else "policy does not capture the oplog"
 
 
-def capture_before_stop() -> str:
-    """The last slice before the machine is stopped."""
-    from shared.pitr.capture import capture_before_stop as capture
+def capture_around_stop() -> str:
+    """The last slice before the machine is stopped, and the first after it was started."""
+    from shared.pitr.capture import capture_around_stop as capture
 
     # What was written since the last slice would otherwise be captured at the next start only, hours later.
     return capture(capture_deps()) if is_enabled() else ""

@@ -85,12 +85,12 @@ def wake_deps() -> WakeDeps:
 
 def _capture_oplog() -> str:
     """A stop does not wait for settings of the capture to be corrected."""
-    from shared.wiring.pitr import capture_before_stop
+    from shared.wiring.pitr import capture_around_stop
 
     try:
-        return capture_before_stop() or "not captured by policy"
+        return capture_around_stop() or "not captured by policy"
     except UsageError as error:
-        return f"the last slice was not captured: {error}"
+        return f"not captured: {error}"
 
 
 def _begin_backup() -> str:

@@ -15,7 +15,7 @@ from shared.formats.manifest import Signer
 from shared.formats.slices import parse_slice
 from shared.kernel.errors import Corrupt, Locked, NotFound, Refused, Unavailable
 from shared.mongodb.model import Timestamp
-from shared.pitr.capture import capture_before_stop, capture_oplog
+from shared.pitr.capture import capture_around_stop, capture_oplog
 from shared.pitr.decide import OplogWindow
 from shared.pitr.records import CURSOR
 from tests.support.capture_world import TRUSTED, CaptureWorld
@@ -237,7 +237,7 @@ def test_an_unreachable_server_is_in_order_while_the_machine_is_off_and_else_an_
     with pytest.raises(Unavailable):
         capture_oplog(off)
     assert captures.notifications.titles == ["The oplog is not captured"]
-    assert capture_before_stop(off).startswith("the last slice was not captured")
+    assert capture_around_stop(off).startswith("not captured: ")
 
 
 def test_a_short_outage_is_no_alarm_yet(captures) -> None:

@@ -135,6 +135,15 @@ def test_the_oplog_is_captured_once_while_mongodb_still_runs_before_the_services
     assert any("oplog: captured 3 entries; services were stopped" in outcome.done for outcome in outcomes)
 
 
+def test_the_oplog_is_captured_once_after_a_start_as_soon_as_the_server_is_well(world, at) -> None:
+    world.add(PowerState.DEALLOCATED)
+    world.clock.set(at("06:40"))
+    outcomes = world.run(at("07:40"))
+    assert world.power is PowerState.RUNNING
+    assert len(world.captured_after) == 1
+    assert any("oplog: captured 3 entries; healthy after" in outcome.done for outcome in outcomes)
+
+
 def test_a_guest_that_hangs_is_stopped_all_the_same(world, at) -> None:
     def hangs(_id: str, _script: str) -> None:
         raise TimeoutError

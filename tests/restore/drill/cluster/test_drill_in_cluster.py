@@ -135,6 +135,51 @@ def test_a_server_that_ends_in_the_middle_interrupts_the_drill_with_the_clusters
     assert [notice.title for notice in drills.notifications.told] == ["The restore drill was interrupted"]
 
 
+def test_a_machine_that_is_stopped_in_the_middle_interrupts_the_drill_and_the_next_one_tidies_up(
+    drills, cluster
+) -> None:
+    class Gone(MemoryScratchCluster):
+        """A cluster that answers nothing once its machine is off."""
+
+        off = False
+
+        def list_jobs(self) -> Any:
+            self.check()
+            return super().list_jobs()
+
+        def delete_job(self, name: str) -> None:
+            self.check()
+            super().delete_job(name)
+
+        def observe_pod(self, job: str) -> Any:
+            self.check()
+            return super().observe_pod(job)
+
+        def check(self) -> None:
+            if self.off:
+                raise Unavailable("the cluster does not answer")
+
+    gone = Gone(drills.world.clock)
+
+    class Stopped(MemoryDatabase):
+        def insert_documents(self, db: str, collection: str, documents: list[bytes]) -> InsertResult:
+            if db == "rocketchat":
+                gone.off = True
+                raise Unavailable("inserting failed", value="connection closed")
+            return super().insert_documents(db, collection, documents)
+
+    make_scratch = drills.make_scratch
+    drills.make_scratch = lambda: Stopped("127.0.0.1:40000")
+    proof = run_drill(drills.cluster_deps(gone), drills.reporter)
+    assert (proof.outcome, "connection closed" in proof.problem) == (INTERRUPTED, True)
+    titles = [notice.title for notice in drills.notifications.told]
+    assert titles == ["The restore drill left its copy behind", "The restore drill was interrupted"]
+    assert not gone.is_empty
+    gone.off, drills.make_scratch = False, make_scratch
+    assert run_drill(drills.cluster_deps(gone), drills.reporter).outcome == PROVEN
+    assert gone.is_empty
+
+
 def test_damage_of_the_set_stays_damage_even_if_the_pod_is_gone_by_then(drills, cluster) -> None:
     class Failing(MemoryDatabase):
         def insert_documents(self, db: str, collection: str, documents: list[bytes]) -> InsertResult:
