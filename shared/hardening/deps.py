@@ -16,6 +16,7 @@ from shared.hardening.ports import (
     NetworkPosture,
 )
 from shared.kernel.ports import Blobs, Clock
+from shared.kernel.secret import Secret
 from shared.notifications.ports import Notifier
 from shared.records.approvals import Approvals
 
@@ -45,3 +46,4 @@ class HardeningDeps:
     clock: Clock
     notifications: Notifier
     approvals: Callable[[], Approvals]  # when called, since few of the jobs need one
+    kubeconfig: Callable[[], Secret] | None = None  # what the app signs in to the cluster with

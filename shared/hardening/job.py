@@ -13,6 +13,7 @@ from shared.hardening.deps import HardeningDeps
 from shared.hardening.host import judge_host
 from shared.hardening.model import AuditVerdict, HardeningFinding, ObservedChat, RuleSeverity
 from shared.hardening.notices import notify_audit
+from shared.hardening.own_token import judge_own_token
 from shared.hardening.platform import judge_namespaces, judge_network
 from shared.hardening.ports import HostPosture
 from shared.hardening.records import HardeningAudit, load_last_audit, save_audit
@@ -95,6 +96,12 @@ def _judge(deps: HardeningDeps) -> Iterator[HardeningFinding]:
         yield from _cannot_see_chat(deps, chat_read)
     if deps.cluster is not None:
         yield from _judge_cluster(deps)
+    if deps.kubeconfig is not None:
+        kubeconfig = _try(deps.kubeconfig)
+        if isinstance(kubeconfig, str):
+            yield _unknown("cluster/own-token", kubeconfig)
+        else:
+            yield from judge_own_token(kubeconfig)
     if deps.network is not None:
         network = _try(deps.network.read_network)
         if isinstance(network, str):

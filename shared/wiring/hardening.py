@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         HostPosture,
         NetworkPosture,
     )
+    from shared.kernel.secret import Secret
 
 
 def is_enabled() -> bool:
@@ -38,7 +39,7 @@ def hardening_deps() -> HardeningDeps:
 
     read = all_or_nothing(
         chat=_chat_reader, cluster=_connect_cluster, network=_connect_network, hosts=_connect_hosts,
-        state=open_state,
+        kubeconfig=_kubeconfig_reader, state=open_state,
         notifications=build_notifier, policy=load_policy,
     )  # fmt: skip
     rules = read.pop("policy")
@@ -84,6 +85,12 @@ def _connect_cluster() -> ClusterPosture | None:
     return (
         connect_cluster_posture(read_kubeconfig()) if read_environment().get(definitions.KUBECONFIG) else None
     )
+
+
+def _kubeconfig_reader() -> Callable[[], Secret] | None:
+    from shared.wiring.kubernetes import read_kubeconfig
+
+    return read_kubeconfig if read_environment().get(definitions.KUBECONFIG) else None
 
 
 def _connect_network() -> NetworkPosture | None:

@@ -19,6 +19,7 @@ from shared.hardening.deps import HardeningDeps
 from shared.hardening.model import AuditVerdict, ChatAccount, ObservedNamespace, SettingChange
 from shared.hardening.records import load_last_audit
 from shared.kernel.errors import Inconsistent, Locked, Refused, Unavailable, UsageError
+from shared.kernel.secret import Secret
 from shared.notifications.ports import Severity
 from shared.policy import HardeningPolicy
 from shared.records.audit import AuditTrail
@@ -113,6 +114,17 @@ def test_a_cluster_and_a_network_that_cannot_be_read_are_unknown() -> None:
     audit = job.run_audit(world.deps())
     for rule in ("namespaces/rocketchat", "network"):
         assert audit.by_id[rule].verdict is AuditVerdict.UNKNOWN
+
+
+def test_what_the_app_signs_in_with_is_judged_and_what_cannot_be_read_is_unknown() -> None:
+    def fail() -> Secret:
+        raise UsageError("GROUNDCREW_KUBECONFIG is a reference that was not resolved")
+
+    world = World()
+    for read, verdict in ((fail, "unknown"), (lambda: Secret("users: []"), "unknown")):
+        audit = job.preview_audit(replace(world.deps(), kubeconfig=read))
+        assert str(audit.by_id["cluster/own-token"].verdict) == verdict
+    assert "cluster/own-token" not in job.preview_audit(world.deps()).by_id
 
 
 def test_without_a_database_set_the_chat_is_unknown_not_safe() -> None:
