@@ -1,4 +1,4 @@
-"""What the app signs in to the cluster with: bound or not, how long it lasts, and what says nothing of itself."""
+"""What the app signs in to the cluster with: bound or not, how long it lasts, what says nothing of itself."""
 
 from __future__ import annotations
 
@@ -30,10 +30,8 @@ def token(claims: object) -> dict[str, str]:
 
 
 def judge(*users: object) -> dict[str, str]:
-    return {
-        one.id.removeprefix("cluster/own-token"): str(one.verdict)
-        for one in judge_own_token(kubeconfig(*users))
-    }
+    findings = judge_own_token(kubeconfig(*users))
+    return {one.id.removeprefix("cluster/own-token"): str(one.verdict) for one in findings}
 
 
 @pytest.mark.parametrize(
