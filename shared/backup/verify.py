@@ -44,6 +44,7 @@ def verify_stored(
     where = set_folder(manifest.klass, manifest.set)
     reporter.phase("Verifying stored bytes", sum(part.stored_bytes for part in parts))
     for part in parts:
+        # To the end: the hash is only known there, and a sample would miss the byte that is wrong.
         for chunk in stream_verified(blobs, where + part.blob, part.stored_bytes, part.sha256):
             reporter.advance(len(chunk))
 
@@ -83,8 +84,10 @@ def verify_content(
     expected = {
         (h.db, h.collection): (h.documents, h.data_bytes, h.content_hash) for h in manifest.namespaces
     }
+    # The oplog is part of the set: without it no dump of a running server is consistent.
     expected[OPLOG] = (log.entries, log.data_bytes, log.content_hash)
     for key, entry in expected.items():
+        # Of an empty collection nothing is in the archive, which is what it should be.
         actual = sums.pop(key, Tally())
         if (actual.documents, actual.data_bytes, f"{actual.content_hash:032x}") != entry:
             raise Corrupt(f"{'.'.join(key)} in {where} differs from the manifest")
@@ -164,6 +167,7 @@ def _link_problem(
     if previous is None:
         return ""
     before = set_folder(previous.klass, previous.set)
+    # Two that follow one: somebody put a set in between, or two installations share the storage.
     other = followers.setdefault(before, where)
     if before in good and good[before].sha256 != previous.sha256:
         return f"the chain is broken: {before} is not the version that {where} follows"

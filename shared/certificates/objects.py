@@ -30,6 +30,7 @@ def parse_tls_secret(item: Json) -> TlsSecret:
     meta = item["metadata"]
     namespace, name, data = str(meta["namespace"]), str(meta["name"]), item.get("data") or {}
     try:
+        # A Secret without them is one that cert-manager has not filled yet: a problem of it, not of the scan.
         certificate, key = _decode(data, "tls.crt"), _decode(data, "tls.key")
         chain = parse_pem_certificates(certificate, "tls.crt")
     except Corrupt as error:
@@ -37,6 +38,7 @@ def parse_tls_secret(item: Json) -> TlsSecret:
     try:
         is_matching = is_key_of(key, certificate, "tls.key")
     except Corrupt as error:
+        # With the chain: when it ends is known, although the key beside it is broken.
         return TlsSecret(namespace, name, chain, str(error))
     return TlsSecret(namespace, name, chain, "" if is_matching else "tls.key is not the key of tls.crt")
 
@@ -89,6 +91,7 @@ def parse_managed(
         namespace=str(meta["namespace"]),
         name=str(meta["name"]),
         secret=str(spec.get("secretName") or ""),
+        # "Unknown" and a missing condition are None: neither good nor failed.
         ready={"True": True, "False": False}.get(str(ready.get("status"))),
         ready_since=parse_optional_timestamp(
             ready.get("lastTransitionTime") or meta.get("creationTimestamp")
@@ -119,6 +122,7 @@ def _explain(request: Json | None, orders: Sequence[Json], challenges: Sequence[
     if request is None:
         return
     status = request.get("status") or {}
+    # In this order: a denied request is also not ready, and the reason is in the first.
     for kind in ("Denied", "InvalidRequest", "Ready"):
         condition = _condition(status, kind)
         if condition and condition.get("status") == ("False" if kind == "Ready" else "True"):
@@ -175,6 +179,7 @@ def issuing_status(item: Json, now: str) -> dict[str, Any] | None:
     """
     status = dict(item.get("status") or {})
     before = _condition(status, "Issuing")
+    # Set twice, cert-manager would begin a second issuance, which counts against the authority's limits.
     if before.get("status") == "True":
         return None
     condition = {
@@ -185,6 +190,7 @@ def issuing_status(item: Json, now: str) -> dict[str, Any] | None:
         "reason": "ManuallyTriggered",
         "message": "Certificate re-issuance manually triggered",
     }
+    # The status is written as a whole: what is left out here would be lost.
     others = [one for one in status.get("conditions") or () if one.get("type") != "Issuing"]
     return {**item, "status": {**status, "conditions": [*others, condition]}}
 

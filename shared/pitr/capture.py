@@ -54,6 +54,7 @@ def capture_oplog(deps: CaptureDeps) -> str:
         source = deps.connect()
         end = source.read_oplog_end()
     except Unavailable as error:
+        # Off as planned is no alarm; what was written before the stop was captured by it.
         if offline := deps.offline_reason():
             return f"nothing to capture: {offline}"
         _tell_if_late(deps, cursor, error)
@@ -101,6 +102,8 @@ class _Capture:
 
     def run(self, cursor: CaptureCursor | None) -> str:
         oldest, newest = self._source.read_oplog_window()
+        # Measured before anything is stored: how long the oplog reaches back is what the next run has to be
+        # sooner than.
         window = measure_window(cursor, oldest, newest)
         if cursor is None:
             cursor = self._begin_branch(oldest, newest)
@@ -120,6 +123,7 @@ class _Capture:
             groups = group_entries(self._source.read_oplog(start, self._end.majority))
         boundary = next(groups, None)
         continuity = judge_continuity(cursor, oldest, newest, boundary, self._end.written)
+        # Not a gap: what a majority has not agreed on may still be rolled back, and must not be stored.
         if continuity is Continuity.BEHIND:
             self._done.append(
                 "waiting: a new primary has not yet agreed with the others on what was captured"
@@ -134,6 +138,7 @@ class _Capture:
             gap = f"the oplog begins at {oldest}: what came after {missed} was dropped before it was captured"
         else:
             gap = f"the server's history is another one since {missed}: it was restored or replaced"
+        # As an error, for a stretch of time exists now that nobody can restore.
         log.error("oplog.gap_found", extra={"branch": cursor.branch, "after": cursor.end, "gap": gap})
         return self._begin_branch(oldest, newest, gap)
 
@@ -241,9 +246,11 @@ class _Capture:
 
     def _ask_for_base(self, cursor: CaptureCursor) -> CaptureCursor:
         """Begin a backup for what only a new one can restore. What fails is tried by the next run."""
+        # Asked for once: each run would otherwise begin a set of its own until the first is sealed.
         if not cursor.wants_base:
             return cursor
         newest = next(self._deps.catalogue.newest_first(), None)
+        # One that is on its way serves as well, if it was begun after the gap.
         begun = newest.info.created if newest is not None and newest.state is SetState.OPEN else None
         if begun is None or begun < cursor.since:
             try:

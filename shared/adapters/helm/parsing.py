@@ -65,6 +65,7 @@ def parse_history(text: str) -> list[Revision]:
         revisions = [_parse_revision(entry) for entry in entries]
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise Corrupt("Helm's history is not readable", value=type(error).__name__) from error
+    # Helm sorts by itself; nothing here is to depend on it.
     return sorted(revisions, key=lambda one: one.number)
 
 
@@ -101,6 +102,7 @@ def stored_bytes(release: str) -> int:
 
     https://github.com/helm/helm/blob/main/pkg/storage/driver/util.go (encodeRelease)
     """
+    # What counts against etcd's limit of about 1 MiB is this, and not the manifest's length.
     return -(-len(gzip.compress(release.encode(), 9)) // 3) * 4
 
 
@@ -138,9 +140,11 @@ def format_progress(line: str) -> str:
 def failure_reason(errors: str) -> str:
     """Helm's own last error, without its log."""
     lines = [line for line in errors.splitlines() if line.strip() and not line.startswith("level=")]
+    # The last one: warnings of plugins and hooks may begin like errors.
     starts = [index for index, line in enumerate(lines) if line.startswith("Error: ")]
     last_error = lines[starts[-1] :] if starts else lines[-5:]
     text = " ".join(" ".join(last_error).removeprefix("Error: ").split())
+    # Cut: an error of a template may quote the whole of it.
     return text[:2000] or "Helm failed without a message"
 
 
@@ -165,6 +169,7 @@ def classify_failure(errors: str) -> GroundcrewError | None:
     if any(one in lowered for one in _NOT_ALLOWED):
         hint = "Compare infra/chart/rbac.yaml with what the cluster has"
         return Refused("Helm may not do that", value=text[:500], hint=hint)
+    # Helm's word for a release that is pending, whoever left it so.
     if "another operation" in lowered and "in progress" in lowered:
         return Conflict("the release is in the middle of another operation", hint="It is repaired first")
     return None

@@ -55,12 +55,14 @@ class MovedSecrets:
 def move_secrets(text: str, name: str, release: str) -> MovedSecrets:
     """What of one values file can be moved. Raises Refused for what is no YAML of values."""
     values = read_values(text, name).values
+    # Sealed values are no plain text, and moving them would seal a ciphertext.
     if "sops" in values:
         raise Refused(f"{name} is encrypted already", hint="groundcrew secrets open shows it.")
     mover = _Mover(TextEdits(text, name), values, release)
     mover.move_all()
     changed = mover.edits.text()
     after = read_values(changed, name)
+    # Looked at again after the move: what is still plain is told, and never called moved.
     rest = [
         f"{one.where}, line {one.line}" for one in find_values_secrets(after.values, after.lines, file=name)
     ]
@@ -85,6 +87,7 @@ class _Mover:
         """All three keys or none: Bitnami's chart takes every password from the Secret then."""
         auth = _section(self.values, "mongodb", "auth")
         held = {key: _as_text(auth.get(value)) for key, value in _AUTH_KEYS.items()}
+        # Nothing to move, or moved before: a second run changes nothing.
         if not any(held.values()) or auth.get("existingSecret"):
             return
         missing = [key for key, value in held.items() if not value]
@@ -109,6 +112,7 @@ class _Mover:
         database = _first(auth.get("databases")) or "rocketchat"
         port = _section(mongodb, "service", "ports").get("mongodb") or 27017
         replica_set = mongodb.get("replicaSetName") or "rs0"
+        # Percent-encoded: a password with `@` would end the host's part too early.
         credential = f"{quote(user, safe='')}:{quote(passwords.partition(',')[0], safe='')}"
         host = f"{self.release}-mongodb-headless:{port}"
         uri = f"mongodb://{credential}@{host}/{database}?replicaSet={replica_set}"
@@ -126,6 +130,7 @@ class _Mover:
 
     def _move_smtp(self) -> None:
         smtp = _section(self.values, "smtp")
+        # Without a password there is no secret in it: a relay within the cluster asks for none.
         if not _as_text(smtp.get("password")) or smtp.get("existingSecret"):
             return
         user, password = (quote(_as_text(smtp.get(key)), safe="") for key in ("username", "password"))
@@ -139,6 +144,7 @@ class _Mover:
         name = _as_text(self.values.get("extraSecret")) or f"{self.release}-settings"
         keys: dict[str, str] = {}
         license_ = _as_text(self.values.get("license"))
+        # Only what could be taken out is added elsewhere: in both places it would still lie open.
         if license_ and self.edits.remove(("license",)):
             keys["ROCKETCHAT_LICENSE"] = license_
             self.moved.append(f"license -> Secret {name}: ROCKETCHAT_LICENSE")
@@ -160,6 +166,7 @@ class _Mover:
         for index, one in enumerate(listed if isinstance(listed, Sequence) else ()):
             variable = _as_text(one.get("name")) if isinstance(one, Mapping) else ""
             value = _as_text(one.get("value")) if isinstance(one, Mapping) else ""
+            # By name or by look, as the scanner judges: what it would find is what is moved.
             if variable and value and (names_secret(variable) or holds_secret(value)):
                 yield index, variable, value
 

@@ -20,9 +20,11 @@ from shared.kubernetes.manifest import Manifest
 from shared.kubernetes.objects import printable_name
 
 Path = tuple[str | int, ...]
+# Empty, encrypted, or put in by somebody else: templates, shells, Kubernetes' own references.
 _HARMLESS = re.compile(r"\s*|ENC\[AES256_GCM,.*\]|\{\{.*\}\}|\$\{.*\}|\$\(.*\)", re.DOTALL)
 _PASSWORD = re.compile(r"://[^/\s:@]*:([^/\s@]+)@")
 _ARGUMENT = re.compile(r"--?([A-Za-z][\w-]*)=(.+)", re.DOTALL)
+# At most as long as SHA-512, in hex: a key in hex is found by its name before this is asked.
 _DIGEST = re.compile(r"(?:sha256[:-])?[0-9a-f]{8,128}", re.ASCII)
 _DIGEST_NAME = re.compile(r"checksum|hash|digest|sha(?:1|224|256|384|512)?(?:sum)?$|md5", re.IGNORECASE)
 # Bitnami's images take yes and no: ALLOW_EMPTY_PASSWORD.
@@ -107,6 +109,8 @@ def find_copied_secrets(
     findings = []
     for manifest in manifests:
         for key, raw, text in _decode_secret(manifest) if manifest.get("kind") == "Secret" else ():
+            # It came out of an encrypted file: that the same text stands elsewhere is looked for by its
+            # place.
             if text in secrets:
                 continue
             where = _find_in_values(key, text, places) or _find_in_templates(key, raw, text, templates or {})
@@ -155,6 +159,7 @@ def _decode_secret(secret: Manifest) -> Iterator[tuple[str, str, str]]:
     for key, value in as_mapping(secret.get("data")).items():
         try:
             yield str(key), str(value), base64.b64decode(str(value), validate=True).decode()
+        # A keystore or certificate in DER: nothing that a values file could hold in plain text.
         except (binascii.Error, ValueError):
             continue
 

@@ -84,6 +84,7 @@ def _check_ignored_keys(values: ChartValues) -> Iterator[Finding]:
     Below a key that is read it is a warning, since a part may be handed on by a way that is not seen; so is
     what the chart's own values offer.
     """
+    # Templates that cannot be read through: guessing would call right keys wrong.
     if values.reads is None:
         return
     own = {key: value for key, value in values.values.items() if not _is_handed_on(values, key)}
@@ -101,6 +102,7 @@ def _is_handed_on(values: ChartValues, key: str) -> bool:
 def _check_texts(values: ChartValues) -> Iterator[Finding]:
     for key in _TEXTS:
         value = values.get(key)
+        # YAML reads `host: 1.2` as a number; Helm does not mind, and the Ingress does.
         if value is not None and not isinstance(value, str):
             message = f"{key} is not a text"
             yield values.finding("not-a-text", "error", (key,), message, "Write it on one line, in quotes")
@@ -109,6 +111,7 @@ def _check_texts(values: ChartValues) -> Iterator[Finding]:
 def _check_self_named_secret(values: ChartValues) -> Iterator[Finding]:
     for path in (("existingMongodbSecret",), ("extraSecret",), ("smtp", "existingSecret")):
         name = values.get(*path)
+        # The names that the chart gives its own Secret.
         own = (f"{values.release}-rocketchat", values.get("fullnameOverride"))
         if isinstance(name, str) and name and name in own:
             message = f"{name} is the Secret the chart renders itself, empty, at the next upgrade"
@@ -117,6 +120,7 @@ def _check_self_named_secret(values: ChartValues) -> Iterator[Finding]:
 
 def _check_replicas_on_one_volume(values: ChartValues) -> Iterator[Finding]:
     replicas = _read_count(values.get("replicaCount"))
+    # The chart's default.
     mode = values.get("persistence", "accessMode") or "ReadWriteOnce"
     if (
         replicas > 1
@@ -138,6 +142,7 @@ def _read_count(value: object) -> int:
 
 def _check_license(values: ChartValues) -> Iterator[Finding]:
     names = [item.get("name") for item in _list_variables(values.get("extraEnv")) or ()]
+    # With the chart's own defaults: an umbrella chart may switch them on.
     switched = as_mapping(values.effective.get("microservices")).get("enabled")
     if not (values.get("microservices", "enabled") or switched) or values.get("license"):
         return
@@ -162,6 +167,7 @@ def _check_bundled_mongodb(values: ChartValues) -> Iterator[Finding]:
     enabled = values.get("mongodb", "enabled")
     # With its passwords in a Secret the chart cannot put the bundled one's address together: it is named.
     named = values.get("mongodb", "auth", "existingSecret") and not values.get("externalMongodbUrl")
+    # Only False is off: a missing key leaves the bundled one on.
     if enabled is not False and external and not named:
         message = "an outside MongoDB is named while the bundled one stays enabled"
         yield values.finding(
@@ -179,6 +185,7 @@ def _check_bundled_mongodb(values: ChartValues) -> Iterator[Finding]:
 
 def _check_probe_paths(values: ChartValues) -> Iterator[Finding]:
     version = Version.parse(values.app_version)
+    # A digest names no version, and no path can be called wrong for it.
     if version is None:
         return
     for probe, new in (("livenessProbe", "/livez"), ("readinessProbe", "/readyz")):
@@ -195,6 +202,7 @@ def _check_image_tag(values: ChartValues) -> Iterator[Finding]:
     tag = values.get("image", "tag")
     if tag in (None, ""):  # the chart takes its appVersion
         return
+    # `8.20` without quotes is the number 8.2, another version.
     if not isinstance(tag, str) or not Image.parse(f"image:{tag}").version:
         message = "the tag names no version, so nobody can say what a deploy will start"
         yield values.finding(
@@ -219,6 +227,7 @@ def _check_environment_variables(values: ChartValues) -> Iterator[Finding]:
             "extra-env", "error", ("extraEnv",), message, "Write - name: X, then value: on its own line"
         )
         return
+    # Kubernetes takes duplicates, and server-side apply refuses them later.
     observed: set[str] = set()
     for index, item in enumerate(variables):
         name = item.get("name")

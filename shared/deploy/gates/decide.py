@@ -44,11 +44,13 @@ class GateReport:
     @property
     def passed(self) -> bool:
         """Whether all are open; no gate at all opens nothing."""
+        # `all` of nothing is true: without this a deploy whose gates failed to be built would be open.
         return bool(self.gates) and all(gate.passed for gate in self.gates)
 
     @property
     def pending(self) -> bool:
         """Whether waiting may open all that are closed."""
+        # One that is closed for good makes waiting pointless for all of them.
         return not self.passed and all(gate.passed or gate.pending for gate in self.gates)
 
     def lines(self) -> list[str]:
@@ -73,6 +75,7 @@ def combine_gates(gates: Mapping[int, Gate]) -> Gate:
     """The same gate of several pull requests, by their numbers, as one: closed if any is, open if all are."""
     closed = {number: gate for number, gate in gates.items() if not gate.passed}
     failed = {number: gate for number, gate in closed.items() if not gate.pending}
+    # The worst kind only: what merely waits is no news while something else is closed.
     reported = failed or closed or gates
     first = next(iter(reported.values()))
     if len(gates) == 1:
@@ -92,6 +95,7 @@ def effective_reviews(reviews: Iterable[Review]) -> dict[str, Review]:
     The latest one does; comments do not take an earlier verdict back, a dismissal does.
     """
     effective: dict[str, Review] = {}
+    # By time and not as listed: pages of GitHub's lists may overlap while somebody reviews.
     for review in sorted(reviews, key=lambda one: one.submitted_at.timestamp() if one.submitted_at else 0.0):
         if review.state in ("APPROVED", "CHANGES_REQUESTED", "DISMISSED"):
             effective[review.reviewer.lower()] = review
@@ -122,6 +126,7 @@ def approvals_gate(pull: PullRequest, reviews: Sequence[Review], policy: GatePol
         for login, review in effective.items()
         if review.state == "CHANGES_REQUESTED" and (review.may_write or login in allowed)
     )
+    # Before the count: enough approvals do not outvote somebody who found a fault.
     if against:
         return Gate("approvals", False, f"{', '.join(against)} asked for changes", "Resolve and approve anew")
     head = pull.head_sha[:7]
@@ -141,6 +146,7 @@ def _uncounted_reasons(pull: PullRequest, effective: dict[str, Review], allowed:
     """Why approvals that one may see on the page do not count."""
     reasons = []
     for login, review in sorted(effective.items()):
+        # Told above as what closes the gate.
         if review.state == "CHANGES_REQUESTED":
             continue
         if review.state == "DISMISSED":
@@ -164,6 +170,7 @@ def checks_gate(required: Collection[RequiredCheck], checks: Sequence[Check], po
     """
     demanded = {one.name for one in required}
     expected = [*required, *(RequiredCheck(name) for name in policy.required_checks if name not in demanded)]
+    # A repository that requires nothing still has its checks: one that is red is not deployed.
     expected = expected or [RequiredCheck(name) for name in {check.name for check in checks}]
     results = {
         _check_label(one): [
@@ -182,6 +189,7 @@ def checks_gate(required: Collection[RequiredCheck], checks: Sequence[Check], po
         for state in results[name]
         if state not in GREEN and state not in RUNNING
     ]
+    # Before what still runs: a red check stays red, whatever the others come to.
     if red:
         return Gate("checks", False, f"not green: {', '.join(red)}", "Mend them and merge again")
     if running or missing:
@@ -211,6 +219,7 @@ def environment_gate(
     they are a required reviewer". Then neither it nor their review counts.
     https://docs.github.com/en/actions/reference/workflows-and-actions/deployments-and-environments#required-reviewers
     """
+    # GitHub would make it at the first deployment, without any protection.
     if environment is None:
         return Gate(
             "environment", False, "there is no such environment", "Create it in the repository's settings"
@@ -257,6 +266,7 @@ def _admits_branch(patterns: Iterable[str], branch: str) -> bool:
 
 def findings_gate(name: str, findings: Sequence[Finding]) -> Gate:
     """Closed by any error among the findings, which are its reason; the others are its warnings."""
+    # All of them at once: each round of a review costs a day.
     errors = [str(finding) for finding in findings if finding.severity == "error"]
     warnings = tuple(
         str(finding).removeprefix("warning: ") for finding in findings if finding.severity != "error"

@@ -102,6 +102,7 @@ def plan_rollback(deps: DeployDeps, number: int, restored: str = "") -> Rollback
 def _check_backup_matches(deps: DeployDeps, restored: str, watermark: VersionWatermark | None) -> None:
     """Raises Refused unless it is a sealed set, and the very one that a proposal names: later ones hold
     migrated data."""
+    # By the catalogue, signature and all: the name of a folder proves nothing.
     if deps.backups.state(restored) != "sealed":
         raise Refused("not a sealed backup", value=restored, hint="See groundcrew backups list.")
     if watermark is not None and watermark.backup and watermark.backup != restored:
@@ -170,6 +171,7 @@ def _require_restored(deps: DeployDeps, plan: RollbackPlan) -> None:
             "have migrated",
             hint="Restore the backup that was taken before, then name it with --restored CLASS/SET.",
         )
+    # Then the database cannot contradict, and what two people say has to do.
     if plan.schema is None:
         return
     schema = deps.database().schema
@@ -211,6 +213,7 @@ def _run_helm_rollback(
                 f"revision {newest.number} is {newest.status}",
                 hint="Another Helm operation is in progress; wait for it to finish.",
             )
+        # A release that is pending refuses everything: what a killed client left is closed first.
         deps.releases.repair()
     return deps.releases.rollback(
         plan.target.number, timeout=deps.policy.helm_timeout, on_progress=report_progress
@@ -228,6 +231,7 @@ def _record_rollback(deps: DeployDeps, plan: RollbackPlan, result: HelmResult | 
         before = deps.ledger.read(environment)
         if before.revision:
             deps.ledger.record_rollback(environment, plan.number, revision, plan.version_then, now)
+        # Best effort, below: GitHub's view is for people, the ledger is what the next deploy goes by.
         if before.sha:
             _deactivate_deployments(deps, environment, before.sha, str(plan))
 

@@ -108,6 +108,7 @@ def read_delivery(
     body: bytes, headers: Mapping[str, str], secrets: Sequence[str], targets: Sequence[DeployTarget]
 ) -> Accept | PlanEvent | Ping | Ignore | Reject:
     """The whole intake: size, signature, then content, in this order."""
+    # Before the signature: hashing a body of any size is work for whoever asks.
     if len(body) > MAX_BODY_BYTES:
         return Reject(f"the body is larger than {MAX_BODY_BYTES} bytes", 413)
     verdict = verify_signature(body, find_header(headers, "X-Hub-Signature-256"), secrets)
@@ -131,8 +132,10 @@ def read_event(
         if event == "ping":
             return _read_ping(parsed, targets)
         repository = _require_text(_require_mapping(parsed, "repository"), "full_name", REPOSITORY)
+        # GitHub's names do not tell upper and lower case apart.
         known = [target for target in targets if target.repository.lower() == repository.lower()]
         if not known:
+            # Refused, not ignored: GitHub shows it beside the delivery, where the mistake was made.
             return Reject(f"{repository} is not deployed from here", 403)
         return _READERS[event](parsed, known, delivery)
     except _Malformed as error:
@@ -148,6 +151,7 @@ def _decode_body(payload: bytes | Mapping[str, Any], content_type: str) -> bytes
         return payload
     fields = [field.partition(b"=") for field in payload.split(b"&", _MAX_FORM_FIELDS)]
     values = [value for name, _, value in fields if name == b"payload"]
+    # Two payloads could be read differently by us than by whoever signed them.
     if len(values) != 1:
         raise _Malformed("the form has no field payload")
     return unquote_to_bytes(values[0].replace(b"+", b" "))
@@ -155,6 +159,7 @@ def _decode_body(payload: bytes | Mapping[str, Any], content_type: str) -> bytes
 
 def _read_ping(payload: Mapping[str, Any], targets: Sequence[DeployTarget]) -> Ping | Ignore | Reject:
     """Whether the webhook fits: GitHub sends a ping when it is made, and shows the answer beside it."""
+    # An organization's webhook is not wrong; its events name their repository.
     if "repository" not in payload:
         return Ignore("ping of a webhook that belongs to no repository")
     repository = _require_text(_require_mapping(payload, "repository"), "full_name", REPOSITORY)

@@ -128,6 +128,7 @@ class _Drill:
             self._claim.take(self._run, list_databases(self._manifest))
             findings = self._restore()
         except BaseException as error:
+            # On record before it is raised: a drill that vanishes would look like one that was not due.
             progress.finish("failed", f"drill of {where} broke off", str(error) or type(error).__name__)
             raise
         finally:
@@ -148,6 +149,7 @@ class _Drill:
         deps, began = self._deps, self._deps.clock.now()
         restore = RestoreDeps(
             deps.catalogue, self._server, deps.identities, self._watch, deps.clock,
+            # Without users: those of production must not be able to sign in on a scratch server.
             holds=deps.holds, jobs=deps.jobs, writes_users=False, tail=self._subject.tail,
             timing=partial(read_timing, deps.state, deps.catalogue),
             erasures=ErasureLedger(deps.state, deps.catalogue.trusted).read_for_restore,
@@ -172,12 +174,14 @@ class _Drill:
         restored = {entry.name for entry in result.plan.collections}
         invalid: dict[str, list[str]] = {}
         for namespace in self._server.list_namespaces():
+            # The marker and the server's own are no part of the set.
             if namespace.name not in restored:
                 continue
             try:
                 invalid[namespace.name] = self._server.validate_collection(namespace)
             except NotFound as error:
                 self._watch.note(f"not validated: {error}")
+                # No such command for one is none for all: nothing is called validated.
                 return 0, {}
             self._watch.advance(1)
         return len(invalid), invalid
