@@ -35,12 +35,14 @@ def ensure_extra_parts(deps: BackupDeps, plan: VerifiedRecord[BackupPlan]) -> li
     Safe to repeat: what an earlier worker stored is taken, if it came as far as the receipt. Of several the
     first to finish counts.
     """
+    # Policy wants no state: then the set is whole without it.
     if deps.read_state is None:
         return []
     record = plan.record
     if not (receipts := _read_receipts(deps, plan)):
         state = deps.read_state(f"{record.klass}/{record.set}")
         receipts = [_store_state(deps, plan, state)]
+    # One rule for all workers: two that seal at once have to name the same.
     return [min(receipts, key=lambda receipt: (receipt.finished, receipt.extra.blob))]
 
 
@@ -62,6 +64,7 @@ def _store_state(deps: BackupDeps, plan: VerifiedRecord[BackupPlan], state: Clus
         digest = writer.finish()
         committed = upload.commit()
     except BaseException:
+        # Blocks that are not committed cost until Azure collects them, a week later.
         upload.abort()
         raise
     extra = ExtraPart(
@@ -76,6 +79,7 @@ def _store_state(deps: BackupDeps, plan: VerifiedRecord[BackupPlan], state: Clus
     receipt = ExtraReceipt(
         FORMAT, record.set, record.klass, plan.sha256, extra, committed.etag, started, deps.clock.now()
     )
+    # After the part: a receipt is the promise that its bytes are there.
     deps.backups.create(where + extra_receipt_name(CLUSTER_STATE, attempt), deps.signer.sign(receipt))
     log.info(
         "backup.state_stored",

@@ -121,8 +121,10 @@ def list_sets(blobs: Blobs, prefix: str = "sets/") -> list[SetInfo]:
     by_set: dict[tuple[str, str], dict[str, BlobInfo]] = {}
     for blob in blobs.list(prefix):
         match = _SET_BLOB.fullmatch(blob.name)
+        # The pattern alone takes a 31st of February.
         if match and _is_id(match[2]):
             klass, set_id, file = match.groups()
+            # By id first: classes sort by name, sets by time.
             by_set.setdefault((set_id, klass), {})[file] = blob
     return [SetInfo(klass, set_id, files) for (set_id, klass), files in sorted(by_set.items())]
 
@@ -203,6 +205,7 @@ def read_failure(blobs: Blobs, info: SetInfo, trusted: Sequence[str]) -> SetFail
     """Why the set was given up; None if it was not, or if only others say so."""
     for file in info.failures:
         try:
+            # Signed: whoever can write could call every good set a failed one.
             failure = _read_record(blobs, SetFailure, info.folder + file, trusted).record
             _require_same_set(info.folder + file, (failure.klass, failure.set), (info.klass, info.id))
         except GroundcrewError as error:

@@ -57,6 +57,7 @@ def open_deployment(deps: DeployDeps, record: DeployRecord) -> int:
         reported = [
             deployment for deployment in known if deployment.description.startswith(DEPLOYMENT_PREFIX)
         ]
+        # A worker that was killed after creating it: a second one would show two deploys of one commit.
         running = [
             deployment.id
             for deployment in reported
@@ -79,6 +80,7 @@ def report_step(deps: DeployDeps, record: DeployRecord, reason: str) -> None:
     """Report a new state to GitHub; a failure to do so changes nothing."""
     progress, state = record.progress, record.state.value
     log.info("deploy.state_entered", extra={"deploy": progress.key, "state": state, "reason": reason})
+    # GitHub refused to make one: the deploy goes on, and people are told by the chat.
     if not progress.deployment:
         return
     try:
@@ -96,6 +98,7 @@ def report_deployment_status(deps: DeployDeps, record: DeployRecord) -> None:
         try:
             link = deps.page_link(progress.key)
             deps.forge.set_deployment_status(progress.deployment, state, progress.reason or state, link)
+        # What trying again cannot mend; everything else is raised, and tried again.
         except (NotFound, Refused, UsageError) as error:
             log.warning("deploy.status_update_failed", extra={"deploy": progress.key, "error": str(error)})
     # Not of a success: GitHub shows that beside the merge, and a comment notifies everybody who took part.

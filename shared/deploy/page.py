@@ -72,6 +72,7 @@ def _render_deploy(page: DeployPage, person: Principal, key: str) -> Page:
 
 
 def _render_newest(page: DeployPage, person: Principal) -> Page:
+    # A page of them: each is a blob of its own.
     newest = reversed(DeployStore(page.state, page.clock).list_recent(SHOWN))
     entries = [_build_entry(record, page.clock.now(), page.zone) for record in newest]
     return html_page(200, render_list(entries, who=person.name))
@@ -87,6 +88,7 @@ def build_view(record: DeployRecord, now: datetime, zone: tzinfo) -> DeployView:
     """All that is shown of a deploy."""
     progress = record.progress
     advice, commands = _split_advice(record)
+    # As the report was written, word and text apart by two blanks.
     gates = (line.partition("  ") for line in record.gates)
     entry = DeployEntry(
         progress.key,
@@ -131,6 +133,7 @@ def _format_title(record: DeployRecord) -> str:
 
 
 def _format_headline(record: DeployRecord, now: datetime) -> str:
+    # "smoke" alone reads like a fire on a phone at night.
     word = "smoke test" if record.state is DeployState.SMOKE else record.state.value.replace("_", " ")
     return word if record.state.final else f"{word}, for {format_duration(now - record.state_since)}"
 

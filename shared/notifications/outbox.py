@@ -67,6 +67,7 @@ class Outbox:
     def list_pending(self) -> Iterator[str]:
         """The names of the groups that may have something to send."""
         for blob in self._blobs.list(_FOLDER):
+            # From the listing alone: reading every empty group would cost a call each at every tick.
             if blob.stored_bytes > len(_EMPTY):
                 yield blob.name.removeprefix(_FOLDER).removesuffix(".json")
 
@@ -82,6 +83,7 @@ class Outbox:
             return claim_group(group, token, now + CLAIM_TIMEOUT) if is_due(group, now) else group
 
         group = self._update(name, "", change)
+        # By a token of this call: two senders of one process are two.
         return group if group.claim == token else None
 
     def complete(self, claimed: PendingGroup) -> None:
@@ -104,6 +106,7 @@ class Outbox:
                     return group
                 try:
                     self._write(changed, etag)
+                # Somebody else was faster: what they wrote is read, and ours added to it.
                 except (AlreadyExists, Conflict):
                     continue
                 return changed

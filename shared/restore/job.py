@@ -53,6 +53,7 @@ def restore_set(
     deps = replace(deps, identities=add_file_keys(deps.backups, manifest, deps.identities))
     deps = _rename(deps, manifest, only, renames)
     listed, hosts = deps.target.list_namespaces(), deps.target.list_hosts()
+    # With the target and the new names: the same set into another server is another restore.
     key = journal_key(info.folder, [*hosts, *(f"{old}={new}" for old, new in renames)])
     earlier = read_journal(deps.journals, key)
     journal = _resume(earlier, checked.sha256) if resume else _begin(info.folder, checked.sha256, listed)
@@ -122,6 +123,7 @@ def _resume(journal: Journal | None, sha256: str) -> Journal:
             "Journals are kept by the user and machine that began the restore. Start again without --resume."
         )
         raise UsageError("there is no interrupted restore of this set into this target", hint=hint)
+    # What was written is of another set by now: half of each would be taken for whole.
     if journal.manifest_sha256 != sha256:
         raise Refused("the set's manifest is another one than when the restore began", value=journal.set)
     return journal
@@ -170,6 +172,7 @@ def _execute(
         log.warning("restore.run_interrupted", extra={"set": journal.journal.set, "step": run.step})
         deps.reporter.note(run.describe_interruption())
         raise
+    # Kept otherwise: what is not proven may be gone on with.
     if result.proven:
         journal.close()
     log.info("restore.run_finished", extra={"set": journal.journal.set, "proven": result.proven})

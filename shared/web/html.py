@@ -44,12 +44,15 @@ def build_security_headers(style: str = "") -> dict[str, str]:
 
     https://developer.mozilla.org/docs/Web/HTTP/Headers/Content-Security-Policy
     """
+    # By its hash: with `unsafe-inline` whatever gets into a page could restyle it into another.
     digest = b64encode(hashlib.sha256((_STYLE + style).encode()).digest()).decode()
     return {
         "Content-Security-Policy": (
+            # No scripts at all: text from commits and chats is on these pages.
             f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'self'; base-uri 'none'; "
             "frame-ancestors 'none'"
         ),
+        # A shared phone's back button must show nobody's commands.
         "Cache-Control": "no-store",
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",
@@ -78,10 +81,12 @@ def render_document(title: str, body: str, *, refresh: bool = False, style: str 
 
     `style` is added to the common stylesheet.
     """
+    # Without a script, and so it works where scripts are off.
     reload_tag = f'<meta http-equiv="refresh" content="{REFRESH_SECONDS}">' if refresh else ""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width,initial-scale=1">{reload_tag}'
+        # Escaped here and in each of the pages: titles come from pull requests.
         f"<title>{escape(title)}</title><style>{_STYLE}{style}</style></head>"
         f"<body><main><h1>{escape(title)}</h1>{body}</main></body></html>"
     )

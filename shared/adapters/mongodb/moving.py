@@ -69,6 +69,7 @@ class MongoMoving:
         version = self._reader.read_server_version()
         with translate_errors("asking who the server is"):
             name = str(self._client.admin.command("hello").get("setName") or "")
+        # Only the source is made read-only, and only newer servers can be.
         blocks = side == "source" and _parse_series(version) >= _BLOCKS_FROM
         missing = self._find_missing_rights(side, blocks=blocks)
         features = self._reader.read_feature_version()
@@ -97,6 +98,7 @@ class MongoMoving:
         """See `ServerControl.read_oplog_facts`."""
         oplog = self._client.local.get_collection("oplog.rs", codec_options=EXACT)
         with translate_errors("reading the oplog"):
+            # Both ends by the natural order, which costs nothing: the oplog has no index.
             edges = [next(oplog.find({}, {"ts": 1}).sort("$natural", way).limit(1), None) for way in (1, -1)]
             try:
                 stats = self._client.local.command("collStats", "oplog.rs")
@@ -106,6 +108,7 @@ class MongoMoving:
             return OplogFacts(timedelta())
         length = timedelta(seconds=edges[1]["ts"].time - edges[0]["ts"].time)
         size, most = stats.get("size"), stats.get("maxSize")
+        # How full it is says whether the length may still grow: one that is not full drops nothing yet.
         return OplogFacts(length, size / most if size is not None and most else None)
 
     def read_uploads(self, databases: Sequence[str]) -> UploadFacts:
@@ -188,6 +191,7 @@ class MongoMoving:
                 status = self._client.admin.command({"serverStatus": 1, "repl": 1})
             except errors.OperationFailure:
                 return None
+        # Unknown, or a field that is not there, is None: never taken for open.
         mode = (status.get("repl") or {}).get("userWriteBlockMode")
         return {_BLOCKED: True, _OPEN: False}.get(mode) if isinstance(mode, int) else None
 
@@ -195,6 +199,7 @@ class MongoMoving:
         """See `ServerControl.write_marker`."""
         change = {"$set": {"migration": marker.migration, "number": marker.number}}
         with translate_errors("writing the marker"):
+            # By a majority: a marker that a failover rolls back would have shown what is not so.
             self._markers(_MAJORITY).update_one({"_id": _MARKER_ID}, change, upsert=True)
 
     def read_marker(self) -> MarkerState:
@@ -225,6 +230,7 @@ class MongoMoving:
             try:
                 self._client[db].command({"dropIndexes": collection, "index": name})
             except errors.OperationFailure as error:
+                # Gone already is what was wanted: this may be the second try.
                 if error.code not in (INDEX_NOT_FOUND, NAMESPACE_NOT_FOUND):
                     raise
 

@@ -138,6 +138,7 @@ def _compare_object(
 
 
 def _leaves_by_path(manifest: Manifest) -> dict[str, Leaf]:
+    # The status is the cluster's, and changes by itself.
     content = {key: value for key, value in manifest.items() if key != "status"}
     return {leaf.path: leaf for leaf in walk_leaves(content)}
 
@@ -151,6 +152,7 @@ def _leaf_differs(old: Leaf | None, new: Leaf | None) -> bool:
 
 def _compare_field(kind: str, old: Leaf | None, new: Leaf | None, secrets: Sequence[str]) -> FieldChange:
     path = (old or new or Leaf("", "", None)).path
+    # If either is one: what became public in the new release was secret in the old.
     secret = any(is_secret_leaf(kind, leaf) for leaf in (old, new) if leaf is not None)
     before = format_value(old.value, secret=secret, secrets=secrets) if old else ""
     after = format_value(new.value, secret=secret, secrets=secrets) if new else ""
@@ -209,6 +211,7 @@ def _is_empty(leaf: Leaf | None) -> bool:
 def _is_immutable(kind: str, path: str) -> bool:
     if kind == "StatefulSet":
         return path.startswith("spec.") and not path.removeprefix("spec.").startswith(_CHANGEABLE)
+    # `startswith` of no prefix is false, of an empty text true: the NUL is in no path.
     return path.startswith(_IMMUTABLE.get(kind, ()) or ("\0",))
 
 

@@ -95,6 +95,7 @@ def run_weekly_check(job: CheckDeps) -> str:
             result = run_check(job, check)
             proven += result.proven
             problems += [f"{result.snapshot}: {problem}" for problem in result.problems]
+    # By hand at the same time: the week's check is done by that.
     except Locked:
         return "skipped: another check is in progress"
     except NotFound as error:
@@ -142,6 +143,7 @@ def _find_by_name(snapshots: Iterable[Snapshot], name: str) -> Snapshot:
     if len(matching) > 1:
         raise UsageError("several snapshots have this name", value=name, hint="Give the one's whole id.")
     (snapshot,) = matching
+    # Tags are written on what passed: those of somebody else's snapshot are not ours to change.
     if not _is_own_snapshot(snapshot):
         hint = "Only what Groundcrew made is checked and marked."
         raise Refused("the snapshot is not ours", value=snapshot.name, hint=hint)
@@ -176,6 +178,7 @@ def _price_check(job: CheckDeps, snapshot: Snapshot) -> SnapshotCheck:
     try:
         snapshots = [price for price in job.prices.list_storage_prices(region) if price.item == meter]
     except GroundcrewError as error:
+        # The check goes on: a price list that is away must not keep backups from being proven.
         return SnapshotCheck(snapshot, meter, missing=f"its price could not be had ({error.message})")
     if not snapshots:
         return SnapshotCheck(snapshot, meter, missing=f"no price could be had for {meter} in {region}")
