@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 from local.github import Pull, Repository, code
 from local.github.collaboration import find_comment
-from local.github.model import CommitStatus, Deployment, app_id
+from local.github.deployments import CommitStatus, Deployment
 from local.github.model import StoredCheck as Made
+from local.github.model import app_id
 from shared.deploy.model import (
     SHA,
     BranchCommit,

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from local.github.deployments import Deployment
 from local.github.history import Content, History
 
 Tree = Mapping[str, Content]
@@ -86,38 +87,6 @@ class Protection:
     required_checks: Mapping[str, int | None] = field(default_factory=dict)
     approvals: int = 0
     by_ruleset: bool = False
-
-
-@dataclass
-class CommitStatus:
-    """One status of a deployment."""
-
-    id: int
-    state: str
-    description: str
-    log_url: str
-    environment_url: str
-    at: datetime
-
-
-@dataclass
-class Deployment:
-    """A deployment as created by the API, with its statuses, oldest first."""
-
-    id: int
-    ref: str
-    sha: str
-    environment: str
-    description: str
-    payload: object
-    creator: str
-    at: datetime
-    statuses: list[CommitStatus] = field(default_factory=list)
-
-    @property
-    def state(self) -> str:
-        """The newest status, or pending."""
-        return self.statuses[-1].state if self.statuses else "pending"
 
 
 def app_id(slug: str) -> int:

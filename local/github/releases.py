@@ -8,7 +8,7 @@ from aiohttp import web
 
 from local.github import render
 from local.github.call import Failure, GithubCall, Handler, paged_response
-from local.github.model import CommitStatus, Deployment
+from local.github.deployments import CommitStatus, Deployment
 
 STATES = ("error", "failure", "inactive", "in_progress", "queued", "pending", "success")
 DESCRIPTION_CHARACTERS = 140

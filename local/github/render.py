@@ -6,17 +6,9 @@ import hashlib
 from datetime import datetime
 from typing import Any
 
+from local.github.deployments import CommitStatus, Deployment
 from local.github.history import Commit, Content, Symlink, blob_sha, tree_sha
-from local.github.model import (
-    CommitStatus,
-    Deployment,
-    Pull,
-    Repository,
-    StoredCheck,
-    StoredEnvironment,
-    StoredReview,
-    app_id,
-)
+from local.github.model import Pull, Repository, StoredCheck, StoredEnvironment, StoredReview, app_id
 
 Json = dict[str, Any]
 

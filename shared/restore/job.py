@@ -53,7 +53,6 @@ def restore_set(
     deps = replace(deps, identities=add_file_keys(deps.backups, manifest, deps.identities))
     deps = _rename(deps, manifest, only, renames)
     listed, hosts = deps.target.list_namespaces(), deps.target.list_hosts()
-    # With the target and the new names: the same set into another server is another restore.
     key = journal_key(info.folder, [*hosts, *(f"{old}={new}" for old, new in renames)])
     earlier = read_journal(deps.journals, key)
     journal = _resume(earlier, checked.sha256) if resume else _begin(info.folder, checked.sha256, listed)

@@ -73,7 +73,6 @@ class MongoTarget(Eraser):
 
     def drop_collection(self, namespace: Namespace) -> None:
         """Drop it if its uuid is the one given. Raises Inconsistent."""
-        # By uuid: of the same name there may be another by now, which is not ours to drop.
         self._check_uuid(namespace)
         self._drop(namespace.db, namespace.collection)
 
@@ -162,7 +161,6 @@ class MongoTarget(Eraser):
                 command = {"createIndexes": collection, "indexes": specs, **more}
                 self._retry.run(lambda _: database.command(command))
             except errors.OperationFailure as error:
-                # No fault of the index: every further one would fail as well, and the restore has to stop.
                 if error.code == OUT_OF_DISK_SPACE:
                     raise
                 return f"{describe_error(error)} (code {error.code})"

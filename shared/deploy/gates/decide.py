@@ -219,7 +219,6 @@ def environment_gate(
     they are a required reviewer". Then neither it nor their review counts.
     https://docs.github.com/en/actions/reference/workflows-and-actions/deployments-and-environments#required-reviewers
     """
-    # GitHub would make it at the first deployment, without any protection.
     if environment is None:
         return Gate(
             "environment", False, "there is no such environment", "Create it in the repository's settings"

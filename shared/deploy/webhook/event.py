@@ -159,7 +159,6 @@ def _decode_body(payload: bytes | Mapping[str, Any], content_type: str) -> bytes
 
 def _read_ping(payload: Mapping[str, Any], targets: Sequence[DeployTarget]) -> Ping | Ignore | Reject:
     """Whether the webhook fits: GitHub sends a ping when it is made, and shows the answer beside it."""
-    # An organization's webhook is not wrong; its events name their repository.
     if "repository" not in payload:
         return Ignore("ping of a webhook that belongs to no repository")
     repository = _require_text(_require_mapping(payload, "repository"), "full_name", REPOSITORY)
