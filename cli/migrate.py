@@ -96,15 +96,13 @@ def status(from_uri: str, to_uri: str, json_: bool) -> None:
     from shared.migrate.job import watch_migration
     from shared.migrate.records import load_migration
 
-    late = ""
-    if from_uri and to_uri:
+    late, record = "", load_migration(wiring.migration_state())
+    if record is None:
+        raise NotFound("there is no migration on record", hint="Begin one: groundcrew migrate --dry-run.")
+    # Before the switch the record says it all, also while another command is at it.
+    if record.phase.switched and from_uri and to_uri:
         with progress_bar(quiet=json_) as reporter:
             record, late = watch_migration(connect(from_uri, to_uri, reporter))
-    else:
-        found = load_migration(wiring.migration_state())
-        if found is None:
-            raise NotFound("there is no migration on record", hint="Begin one: groundcrew migrate --dry-run.")
-        record = found
     _print_record(record, json_=json_, late=late)
     if late:
         raise SystemExit(1)

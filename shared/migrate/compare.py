@@ -15,8 +15,8 @@ from shared.formats.elements import find_element, join_elements
 from shared.kernel.errors import Inconsistent
 from shared.migrate.deps import MigrationDeps
 from shared.migrate.follow import OplogFollower
+from shared.migrate.indexes import PairedCatalogues
 from shared.migrate.model import MARKER_DATABASE
-from shared.migrate.observe import select_moved
 from shared.migrate.records import MigrationJournal
 from shared.migrate.touched import TouchedDocuments
 from shared.mongodb.model import IdRange, Namespace
@@ -24,7 +24,8 @@ from shared.mongodb.ports import SourceDatabase, TargetDatabase
 
 log = logging.getLogger(__name__)
 
-_AT_ONCE = 1_000  # documents in one question: far below the 16 MiB that a list of `_id`s may have
+# Documents in one question. Chunks of files have a quarter of a megabyte, and both servers' are held at once.
+_AT_ONCE = 200
 _LISTED = 20
 
 
@@ -56,14 +57,14 @@ class ServerComparison:
         self._save(found, compared_from=since if not found else self._journal.record.compared_from)
         return taken.count
 
-    def compare_final(self) -> int:
+    def compare_final(self, listed: PairedCatalogues) -> int:
         """While nobody writes: what was changed, and the number of documents of all."""
         taken = self._touched.take()
         unequal = self._find_unequal(taken)
         found = [
             *_describe_untouched(unequal, TouchedDocuments()),
             *self._find_outside(),
-            *self._compare_counts(),
+            *self._compare_counts(listed),
         ]
         self._touched.merge(unequal)
         self._save(found)
@@ -98,11 +99,9 @@ class ServerComparison:
     def _is_whole_equal(self, name: str) -> bool:
         return _tally(self._deps.source, name) == _tally(self._deps.target, name)
 
-    def _compare_counts(self) -> Iterator[str]:
+    def _compare_counts(self, listed: PairedCatalogues) -> Iterator[str]:
         """By the catalogues' own counts; where those differ, by counting: after a crash they may be off."""
-        databases = self._journal.record.databases
-        here = {n.name: n for n in select_moved(self._deps.source.list_namespaces(), databases)}
-        there = {n.name: n for n in select_moved(self._deps.target.list_namespaces(), databases)}
+        here, there = ({n.name: n for n in side} for side in (listed.source, listed.target))
         for name in sorted(here.keys() | there.keys()):
             if name not in there:
                 yield f"{name} is not at the target"

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from shared.kernel.errors import GroundcrewError, NotFound, Refused, Unavailable
 from shared.migrate.chat import list_writers, start_chat, stop_chat
 from shared.migrate.deps import MigrationDeps
-from shared.migrate.indexes import IndexKeeper
+from shared.migrate.indexes import IndexKeeper, list_catalogues
 from shared.migrate.model import Phase
 from shared.migrate.records import MigrationJournal
 from shared.migrate.run import MigrationRun, require_equal
@@ -115,11 +115,14 @@ class CutOver:
         self._deps.reporter.phase("Replaying the last writes", 0)
         end = self._await_majority("source", self._deps.source)
         self._follow_up_to(end)
-        compared = self._run.comparison.compare_final()
+        databases = self._journal.record.databases
+        listed = list_catalogues(self._deps, databases)
+        compared = self._run.comparison.compare_final(listed)
         require_equal(self._journal)
         indexes = IndexKeeper(self._deps, self._journal)
-        indexes.restore_expiry()
-        if differences := indexes.find_differences():
+        if indexes.restore_expiry(listed):
+            listed = list_catalogues(self._deps, databases, listed.source)
+        if differences := indexes.find_differences(listed):
             raise Refused("the indexes differ", value=differences[0], hint="Run the migration again.")
         self._check_quiet(end)
         log.info("migrate.drained", extra={"migration": self._journal.record.id, "compared": compared})

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from threading import Event
 
 from shared.migrate.deps import MigrationDeps
@@ -41,9 +42,13 @@ class IndexKeeper:
                 if index.get("unique") and index["name"] != "_id_":
                     self._drop(there, str(index["name"]))
 
-    def restore_expiry(self) -> None:
-        """From now on the target expires documents as the source does. Costs no time: nothing is built."""
-        for here, there in self._pair_collections():
+    def restore_expiry(self, listed: PairedCatalogues) -> bool:
+        """From now on the target expires documents as the source does; whether anything had to be changed.
+
+        Costs no time: nothing is built.
+        """
+        changed = False
+        for here, there in listed.pairs:
             actual = {str(index["name"]): index for index in there.indexes}
             for index in here.indexes:
                 seconds, name = index.get(_EXPIRY), str(index["name"])
@@ -51,23 +56,20 @@ class IndexKeeper:
                     continue
                 if not math.isnan(seconds):  # it never expires anything, as the paused one does not
                     self._deps.target_control.set_expiry(there.db, there.collection, name, int(seconds))
+                    changed = True
+        return changed
 
-    def find_differences(self) -> list[str]:
+    def find_differences(self, listed: PairedCatalogues) -> list[str]:
         """Options and indexes that differ once documents expire, each with its namespace."""
         differences: list[str] = []
-        for here, there in self._pair_collections():
+        for here, there in listed.pairs:
             found = compare_options(here.options, there.options)
             found += compare_indexes(here.indexes, there.indexes, ())
             differences += [f"{here.name}: {text}" for text in found]
         return differences
 
     def _pair_collections(self) -> Iterator[tuple[Namespace, Namespace]]:
-        """Those of both servers. What one of them lacks is found where documents are counted."""
-        databases = self._journal.record.databases
-        there = {n.name: n for n in self._deps.target.list_namespaces()}
-        for here in select_moved(self._deps.source.list_namespaces(), databases):
-            if here.name in there:
-                yield here, there[here.name]
+        return list_catalogues(self._deps, self._journal.record.databases).pairs
 
     def _build_collection(self, pair: tuple[Namespace, Namespace]) -> None:
         here, there = pair
@@ -98,6 +100,28 @@ class IndexKeeper:
     def _drop(self, namespace: Namespace, name: str) -> None:
         self._journal.check()
         self._deps.target_control.drop_index(namespace.db, namespace.collection, name)
+
+
+@dataclass(frozen=True)
+class PairedCatalogues:
+    """What both servers list of what is moved. Listing costs several questions for each collection."""
+
+    source: Sequence[Namespace]
+    target: Sequence[Namespace]
+
+    @property
+    def pairs(self) -> Iterator[tuple[Namespace, Namespace]]:
+        """Those of both servers. What one of them lacks is found where documents are counted."""
+        there = {n.name: n for n in self.target}
+        return ((here, there[here.name]) for here in self.source if here.name in there)
+
+
+def list_catalogues(
+    deps: MigrationDeps, databases: tuple[str, ...], source: Sequence[Namespace] | None = None
+) -> PairedCatalogues:
+    """Both catalogues as they are now; `source` if that is known already."""
+    here = select_moved(deps.source.list_namespaces(), databases) if source is None else source
+    return PairedCatalogues(here, select_moved(deps.target.list_namespaces(), databases))
 
 
 def pause_expiry(index: Index) -> Index:
