@@ -12,8 +12,9 @@ from cli.console import as_json, print_answer, print_table
 @click.command()
 @click.option("--now", "fresh", is_flag=True, help="Look anew instead of showing what the timer made last.")
 @click.option("--ics", is_flag=True, help="Write it as iCalendar.")
+@click.option("--growth", is_flag=True, help="Show how fast collections grow, by what backups counted.")
 @as_json
-def calendar(fresh: bool, ics: bool, json_: bool) -> None:
+def calendar(fresh: bool, ics: bool, growth: bool, json_: bool) -> None:
     """Show the dates on which people are locked out if nobody acts. Exit 1 if one is within 14 powered-on
     days. Changes and tells nothing."""
     from shared.calendar.ics import render_feed
@@ -23,6 +24,9 @@ def calendar(fresh: bool, ics: bool, json_: bool) -> None:
     from shared.wiring import system_clock
     from shared.wiring.calendar import calendar_deps, load_last
 
+    if growth:
+        _print_growth(json_=json_)
+        return
     last = None if fresh else load_last()
     made = last or LockoutCalendar(system_clock().now(), preview_calendar(calendar_deps()))
     if ics:
@@ -45,3 +49,19 @@ def calendar(fresh: bool, ics: bool, json_: bool) -> None:
         click.echo(describe_calendar(made.entries))
     if any(entry.threshold is not None and entry.threshold <= 14 for entry in made.entries):
         raise SystemExit(1)
+
+
+def _print_growth(*, json_: bool) -> None:
+    from shared.calendar.growth import measure_growth
+    from shared.calendar.job import read_sizes
+    from shared.wiring.calendar import calendar_deps
+
+    rows = measure_growth(read_sizes(calendar_deps()))
+    if json_:
+        print_answer([asdict(row) for row in rows], json_=True)
+    elif not rows:
+        click.echo("there are not backups enough to compare")
+    else:
+        sizes = [(row.name, row.size_bytes, row.last_per_day, row.mean_per_day) for row in rows]
+        shown = [(name, *(f"{one / (1 << 20):,.1f} MiB" for one in numbers)) for name, *numbers in sizes]
+        print_table("Growth", ("NAMESPACE", "SIZE", "A DAY, LAST", "A DAY, MEAN"), shown)

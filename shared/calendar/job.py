@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from shared.calendar.decide import build_calendar, find_news, update_told
 from shared.calendar.deps import CalendarDeps
 from shared.calendar.ends_of_life import end_of_life
+from shared.calendar.growth import SetSizes, find_runaways, forecast_disk
 from shared.calendar.model import REACH, CalendarEntry, Deadline, DeadlineKind
-from shared.calendar.notices import build_notices
+from shared.calendar.notices import build_notices, build_runaway_notices
+from shared.calendar.ports import LockoutFacts
 from shared.calendar.powered import find_powered_days
 from shared.calendar.records import LockoutCalendar, load_calendar, save_calendar
 from shared.calendar.render import describe_calendar
@@ -32,25 +34,31 @@ log = logging.getLogger(__name__)
 
 _LEASE = timedelta(seconds=60)
 _OVERDUE = timedelta(hours=25)
-_CHAT = frozenset({DeadlineKind.SUPPORTED_VERSION, DeadlineKind.LICENCE, DeadlineKind.STATISTICS})
+_CHAT = frozenset({
+    DeadlineKind.SUPPORTED_VERSION, DeadlineKind.LICENCE, DeadlineKind.STATISTICS, DeadlineKind.GROWTH,
+})  # fmt: skip
 _KUBERNETES = "Kubernetes"
 
 
 def preview_calendar(deps: CalendarDeps) -> tuple[CalendarEntry, ...]:
     """The calendar of this moment. Changes and tells nothing."""
     last = load_calendar(deps.state)
-    return _build(deps, [entry.deadline for entry in last.entries] if last else [])
+    return _build(deps, [entry.deadline for entry in last.entries] if last else [], read_sizes(deps))
 
 
 def run_calendar(deps: CalendarDeps) -> LockoutCalendar:
     """Make the calendar, tell what is new in it, keep it. Raises Locked."""
     with deps.state.lease("locks/calendar", duration=_LEASE) as lease:
         last = load_calendar(deps.state)
-        entries = _build(deps, [entry.deadline for entry in last.entries] if last else [])
+        sets = read_sizes(deps)
+        entries = _build(deps, [entry.deadline for entry in last.entries] if last else [], sets)
         told = last.told if last else {}
         news = find_news(entries, told)
         lease.check()
         # Told before it is kept: a run that dies in between tells twice rather than never.
+        # By the backup that shows it: told once for each, and not kept here.
+        for notice in build_runaway_notices(find_runaways(sets)):
+            _notify(deps, notice)
         # Each is tried, although the one before failed.
         delivered = [_notify(deps, notice) for notice in build_notices(news)]
         if all(delivered):
@@ -75,11 +83,13 @@ def run_overdue(deps: CalendarDeps) -> str:
     return run_tick(deps)
 
 
-def _build(deps: CalendarDeps, previous: Sequence[Deadline]) -> tuple[CalendarEntry, ...]:
+def _build(
+    deps: CalendarDeps, previous: Sequence[Deadline], sets: Sequence[SetSizes]
+) -> tuple[CalendarEntry, ...]:
     now = deps.clock.now()
     powered = find_powered_days(deps.plan(REACH), deps.zone, now)
     deadlines = [
-        *_read_chat(deps, previous),
+        *_read_chat(deps, previous, sets),
         *_read_kubernetes(deps, previous),
         *list_certificate_deadlines(load_last_scan(deps.state)),
         *_read_secrets(deps, previous),
@@ -87,14 +97,32 @@ def _build(deps: CalendarDeps, previous: Sequence[Deadline]) -> tuple[CalendarEn
     return build_calendar(deadlines, powered, now)
 
 
-def _read_chat(deps: CalendarDeps, previous: Sequence[Deadline]) -> Iterable[Deadline]:
+def _list_chat(facts: LockoutFacts, sets: Sequence[SetSizes], now: datetime) -> list[Deadline]:
+    disk = forecast_disk(sets, facts, now)
+    return [*list_chat_deadlines(facts, now), *([disk] if disk else [])]
+
+
+def read_sizes(deps: CalendarDeps) -> Sequence[SetSizes]:
+    """What the newest backups counted; none if that cannot be read, which is logged."""
+    if deps.sets is None:
+        return ()
+    try:
+        return deps.sets()
+    except GroundcrewError as error:
+        log.warning("calendar.backups_unreadable", extra={"error": str(error)})
+        return ()
+
+
+def _read_chat(
+    deps: CalendarDeps, previous: Sequence[Deadline], sets: Sequence[SetSizes]
+) -> Iterable[Deadline]:
     chat = deps.chat
     if chat is None:
         return ()
     ends = [one for one in previous if _is_of_chat(one)]
     return _read_source(
         "chat",
-        lambda: list(list_chat_deadlines(chat.read_facts(), deps.clock.now())),
+        lambda: _list_chat(chat.read_facts(), sets, deps.clock.now()),
         lambda reason: carry_over(ends, _CHAT | {DeadlineKind.END_OF_LIFE}, reason),
     )
 

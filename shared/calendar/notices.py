@@ -6,8 +6,10 @@ import hashlib
 from collections.abc import Sequence
 
 from shared.calendar.decide import CalendarNews
+from shared.calendar.growth import RunawayCollection
 from shared.calendar.model import CalendarEntry
 from shared.calendar.render import describe_entry
+from shared.kernel.timestamps import format_minute
 from shared.notifications.ports import Notice, Severity
 
 _MAX_LISTED = 20
@@ -26,6 +28,21 @@ def build_notices(news: CalendarNews) -> list[Notice]:
         key = f"calendar/over/{_digest(news.resolved)}"
         notices.append(Notice(Severity.INFO, f"{len(news.resolved)} ends are averted", text, key=key))
     return notices
+
+
+def build_runaway_notices(runaways: Sequence[RunawayCollection]) -> list[Notice]:
+    """One for each collection and the backup that shows it."""
+    return [
+        Notice(
+            Severity.CRITICAL,
+            f"{one.name} grew by {one.grown_bytes / (1 << 30):,.1f} GiB",
+            f"It has {one.size_bytes / (1 << 30):,.1f} GiB now; the growth lies between the backups of "
+            f"{format_minute(one.since)} and {format_minute(one.until)}.",
+            "`groundcrew calendar --growth` shows all; docs/runbooks/lockout.md says what fills collections.",
+            key=f"calendar/runaway/{_digest([one.name, str(one.until)])}",
+        )
+        for one in runaways
+    ]
 
 
 def _reached_notice(severity: Severity, entries: Sequence[CalendarEntry]) -> Notice:

@@ -14,6 +14,7 @@ class LockoutFacts:
     - `version`, `mongodb`: the versions that run.
     - `supported_versions`: the signed token that clients are shown; `licence`: the licence as it was entered.
     - `restricted_in`: days until the server is read-only, as it reckons; -1 under a valid licence.
+    - `disk_total_bytes`, `disk_used_bytes`: of the file system with its data; 0 for unknown.
     - `reported_at`: when it last reported its statistics with success.
     """
 
@@ -23,6 +24,8 @@ class LockoutFacts:
     licence: str = field(default="", repr=False)
     restricted_in: int | None = None
     reported_at: datetime | None = None
+    disk_total_bytes: int = 0
+    disk_used_bytes: int = 0
 
 
 class LockoutSource(Protocol):

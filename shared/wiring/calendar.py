@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from shared.kernel.errors import UsageError
@@ -16,12 +17,17 @@ from shared.wiring.pages import page_access
 if TYPE_CHECKING:
     from datetime import timedelta
 
+    from shared.backup.catalogue import SetCatalogue
     from shared.calendar.deps import CalendarDeps
+    from shared.calendar.growth import SetSizes
     from shared.calendar.model import PlannedSpan
     from shared.calendar.page import CalendarPage
     from shared.calendar.ports import LockoutSource
     from shared.calendar.records import LockoutCalendar
     from shared.kernel.secret import Secret
+
+# Two weeks of nights: enough for a trend, and each is a manifest to read.
+_SETS = 14
 
 
 @cache
@@ -32,7 +38,7 @@ def calendar_deps() -> CalendarDeps:
     from shared.calendar.deps import CalendarDeps
 
     read = all_or_nothing(
-        chat=_connect_chat, kubernetes=_version_reader, state=open_state,
+        chat=_connect_chat, kubernetes=_version_reader, state=open_state, sets=_sets_reader,
         notifications=build_notifier, policy=load_policy,
     )  # fmt: skip
     rules = read.pop("policy")
@@ -90,6 +96,25 @@ def _version_reader() -> Callable[[], str] | None:
     from shared.wiring.kubernetes import connect_cluster
 
     return connect_cluster().get_version if read_environment().get(definitions.KUBECONFIG) else None
+
+
+def _sets_reader() -> Callable[[], Sequence[SetSizes]] | None:
+    from shared.wiring.backup import catalogue_if_trusted
+
+    catalogue = catalogue_if_trusted()
+    return None if catalogue is None else lambda: _read_sizes(catalogue)
+
+
+def _read_sizes(catalogue: SetCatalogue) -> Sequence[SetSizes]:
+    """Of the newest good sets, in the order of time; those made by hand may hold less."""
+    from shared.calendar.growth import SetSizes
+
+    good = (entry.manifest for entry in catalogue.newest_first(manual=False) if entry.verified is not None)
+    sizes = [
+        SetSizes(manifest.created, {one.name: one.data_bytes for one in manifest.namespaces})
+        for manifest in islice(good, _SETS)
+    ]
+    return sizes[::-1]
 
 
 def _plan_machine(reach: timedelta) -> Sequence[PlannedSpan]:

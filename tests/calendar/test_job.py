@@ -11,12 +11,13 @@ import pytest
 
 from local.fakes.blobs import MemoryBlobs
 from local.fakes.clock import ManualClock
-from local.fakes.faults import Fault, FaultPlan, Killed, faulty
+from local.fakes.faults import Fault, FaultPlan, Killed, with_faults
 from local.fakes.lockout import MemoryLockoutSource
 from local.fakes.notifications import MemoryNotifications
 from local.mongodb import MongoServer
 from shared.adapters.mongodb.lockout_facts import MongoLockoutFacts
 from shared.calendar.deps import CalendarDeps
+from shared.calendar.growth import SetSizes
 from shared.calendar.job import preview_calendar, run_calendar, run_overdue, run_tick
 from shared.calendar.model import DeadlineKind
 from shared.calendar.ports import LockoutFacts
@@ -46,16 +47,18 @@ class CalendarWorld:
         self.people = MemoryNotifications(self.clock)
         self.chat = MemoryLockoutSource(FACTS)
         self.kubernetes = "v1.35.4"
+        self.sets: list[SetSizes] = []
 
     def deps(self, plan: FaultPlan | None = None) -> CalendarDeps:
         plan = plan or FaultPlan()
         return CalendarDeps(
-            state=faulty(self.state, plan, "state"),
+            state=with_faults(self.state, plan, "state"),
             clock=self.clock,
-            notifications=faulty(self.people, plan, "people"),
+            notifications=with_faults(self.people, plan, "people"),
             chat=self.chat,
             kubernetes=lambda: self.kubernetes,
             plan=lambda _reach: (),
+            sets=lambda: self.sets,
             zone=UTC,
         )
 
@@ -240,3 +243,20 @@ def test_the_run_says_what_the_status_reads(world: CalendarWorld) -> None:
     level, text = verdict()
     assert level is Level.ACT
     assert "over: end of life of Kubernetes 1.35" in text
+
+
+def test_a_runaway_collection_is_told_once_and_the_full_disk_is_in_the_calendar(world: CalendarWorld) -> None:
+    gib = 1 << 30
+    sizes = (1, 1, 1, 21)
+    world.sets = [
+        SetSizes(NOW - DAY * (3 - n), {"rocketchat.big": size * gib}) for n, size in enumerate(sizes)
+    ]
+    world.chat.facts = replace(FACTS, disk_total_bytes=100 * gib, disk_used_bytes=35 * gib)
+    for _ in range(2):
+        calendar = run_calendar(world.deps())
+    told = [notice for notice in world.people.told if "grew" in notice.title]
+    assert [notice.title for notice in told] == ["rocketchat.big grew by 20.0 GiB"]
+    (disk,) = [entry for entry in calendar.entries if entry.deadline.kind is DeadlineKind.GROWTH]
+    assert disk.deadline.at is not None
+    assert disk.deadline.at - NOW < DAY * 7
+    assert disk.threshold == 14

@@ -48,7 +48,11 @@ def _read(database: pymongo.database.Database[dict[str, Any]], mongodb: str) -> 
         sort=[("createdAt", -1)],
         max_time_ms=_TIMEOUT_MS,
     )
+    # https://www.mongodb.com/docs/manual/reference/command/dbStats/#output
+    stats = database.command("dbStats", maxTimeMS=_TIMEOUT_MS)
     return LockoutFacts(
+        disk_total_bytes=int(stats.get("fsTotalSize") or 0),
+        disk_used_bytes=int(stats.get("fsUsedSize") or 0),
         version=str((newest or {}).get("version") or ""),
         mongodb=mongodb,
         supported_versions=str(values.get(_TOKEN) or ""),
