@@ -259,4 +259,4 @@ def test_a_runaway_collection_is_told_once_and_the_full_disk_is_in_the_calendar(
     (disk,) = [entry for entry in calendar.entries if entry.deadline.kind is DeadlineKind.GROWTH]
     assert disk.deadline.at is not None
     assert disk.deadline.at - NOW < DAY * 7
-    assert disk.threshold == 14
+    assert disk.threshold == 3
