@@ -430,3 +430,29 @@ def test_tick_needs_a_key_and_finds_nothing_overdue(app, sealed) -> None:
     assert requests.post(url, timeout=60).status_code == 401
     answer = requests.post(url, headers={"x-functions-key": app.stack.host.function_key("tick")}, timeout=60)
     assert "nothing to do" in answer.json()["done"]["backup"]
+
+
+def test_the_database_moves_by_the_command_line_and_back_again(app, sealed, target, read, tmp_path) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text((ROOT / "policy.yaml").read_text().replace("approvals: 1", "approvals: 0"))
+    addresses = {
+        "GROUNDCREW_MIGRATE_FROM_URI": app.stack.mongodb_uri,
+        "GROUNDCREW_MIGRATE_TO_URI": target.uri,
+    }
+    alone = {**addresses, "GROUNDCREW_POLICY": str(policy)}
+    assert app.cli("migrate", "--json", **addresses)["phase"] == "ready"
+    asked = app.cli("migrate", "cut-over", "--yes", "--no-cluster", code=1, **addresses)
+    assert "approval of a second person" in asked
+    # Other tests hold connections that give no name.
+    words = ("migrate", "cut-over", "--yes", "--no-cluster", "--ignore-client", "", "--json")
+    moved = app.cli(*words, **alone)
+    assert (moved["phase"], moved["writable"], moved["differences"]) == ("switched", "target", [])
+    with app.source as source, read(target.uri) as restored:
+        found = compare.compare_databases(source, restored)
+    assert not found.different
+    assert found.equal > 80
+    back = app.cli("migrate", "back", "--yes", "--no-cluster", "--json", **alone)
+    assert (back["phase"], back["writable"]) == ("ready", "source")
+    assert app.cli("migrate", "abort", "--yes", "--json", **alone)["phase"] == "aborted"
+    with read(target.uri) as emptied:
+        assert _names(emptied) == []
