@@ -10,7 +10,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export UV_SYSTEM_CERTS := 1
 
-.PHONY: help setup packages demo up test retest lint generate bench simulate faults fuzz mutate package real helm lock clean secret-finders
+.PHONY: help setup packages demo up test retest lint generate bench simulate faults fuzz mutate package real dashboards helm lock clean secret-finders
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -97,6 +97,9 @@ real: setup ## Build real programs into .local/real, and run what only they can 
 	@$(BIN)/python -m local.real $(if $(SLOW),--slow,--cached) $(if $(MINUTES),--minutes $(MINUTES))
 	@$(BIN)/python -m pytest -q -rs tests/real
 	@$(BIN)/python -m local.real.suites $(if $(SLOW),--full) $(if $(MINUTES),--minutes $(MINUTES))
+
+dashboards: setup ## Draw the dashboards from a real Prometheus' data into docs/dashboards
+	@$(BIN)/python -m local.dashboards
 
 package: setup ## Build what is deployed: dist/groundcrew.zip (needs Python 3.13; Helm from `make helm`)
 	@$(BIN)/python -m local.package
