@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.infra import hcl, tofu
+from tests.infra.resource_lists import PAGE, copy_terraform, parse_runs, render
 from tests.infra.schema_provider import providers
 
 pytestmark = pytest.mark.skipif(tofu.find() is None, reason=tofu.LACKING)
@@ -44,13 +44,7 @@ def reattach() -> Iterator[str]:
 
 @pytest.fixture
 def copy(reattach: str, tmp_path: Path) -> Copy:
-    """Without `prevent_destroy`, which keeps a test from clearing up."""
-    shutil.copytree(hcl.TERRAFORM, tmp_path / "infra" / "terraform")
-    shutil.copy(hcl.ROOT / "policy.yaml", tmp_path)
-    made = Copy(tmp_path / "infra" / "terraform", reattach)
-    for path in made.terraform.rglob("*.tf"):
-        text = path.read_text(encoding="utf-8")
-        path.write_text(text.replace("prevent_destroy = true", "prevent_destroy = false"), encoding="utf-8")
+    made = Copy(copy_terraform(tmp_path), reattach)
     for folder in hcl.ROOTS:
         code, told = made.run(folder, "init", "-backend=false", "-input=false")
         assert code == 0, told
@@ -61,10 +55,14 @@ def copy(reattach: str, tmp_path: Path) -> Copy:
 def test_each_root_is_valid_and_is_planned_and_applied_against_mocks(copy: Copy, folder: str) -> None:
     code, told = copy.run(folder, "validate")
     assert code == 0, told
-    code, told = copy.run(folder, "test")
+    code, told = copy.run(folder, "test", "-verbose")
     assert code == 0, told
     assert "Success!" in told
     assert " 0 passed" not in told
+    page = PAGE.read_text(encoding="utf-8")
+    listed = page[page.index(f"## The root `{folder}`") :].split("\n## The root")[0].rstrip()
+    made = render({folder: parse_runs(told)})
+    assert made[made.index("## The root") :].rstrip() == listed, "run python -m tests.infra.resource_lists"
 
 
 @pytest.mark.parametrize(

@@ -11,16 +11,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from local.real import find_program
 from tests.infra import hcl
 
-BUILT = hcl.ROOT / ".local" / "real" / "tofu"
-LACKING = "no OpenTofu: install tofu, or build it into .local/real/tofu"
+LACKING = "no OpenTofu: install tofu, or `make real SLOW=1`"
 
 
 def find() -> str | None:
     """The program, or None. Terraform does as well."""
-    if os.access(BUILT, os.X_OK):
-        return str(BUILT)
+    if built := find_program("tofu"):
+        return str(built)
     return shutil.which("tofu") or shutil.which("terraform")
 
 

@@ -24,5 +24,5 @@ def run(program: str, package: str, *arguments: str, stdin: str = "") -> subproc
     """What it says, and its exit code."""
     binary = find(program, f"Debian: apt-get install {package}")
     return subprocess.run(
-        [binary, *arguments], input=stdin, capture_output=True, text=True, timeout=110, check=False, cwd=ROOT
+        [binary, *arguments], input=stdin, capture_output=True, text=True, timeout=220, check=False, cwd=ROOT
     )
