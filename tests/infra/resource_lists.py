@@ -31,7 +31,7 @@ Both roots, applied against mock providers with their real arguments and referen
 
 
 def copy_terraform(into: Path) -> Path:
-    """A copy without `prevent_destroy`, which keeps a test from clearing up; returns its folder of Terraform."""
+    """A copy without `prevent_destroy`, which keeps a test from clearing up; returns its Terraform."""
     terraform = into / "infra" / "terraform"
     shutil.copytree(hcl.TERRAFORM, terraform)
     shutil.copy(hcl.ROOT / "policy.yaml", into)
@@ -41,20 +41,23 @@ def copy_terraform(into: Path) -> Path:
     return terraform
 
 
+# Of a plan, or of what was applied; not what is only read.
+_MADE = re.compile(r" *# (?!(?:module\.\w+\.)?data\.)(.+?)(?: will be created|:)")
+
+
 def parse_runs(output: str) -> dict[str, list[str]]:
     """The addresses of managed resources by run, of `test -verbose`: of a plan or of what was applied."""
     made: dict[str, list[str]] = {}
     for line in output.splitlines():
         if run := re.search(r'run "(\w+)"\.\.\. ', line):
             made[run[1]] = addresses = []
-        elif made and (resource := re.fullmatch(r" *# (.+?)(?: will be created|:)", line)):
-            if not re.match(r"(module\.\w+\.)?data\.", resource[1]):
-                addresses.append(resource[1])
+        elif made and (resource := _MADE.fullmatch(line)):
+            addresses.append(resource[1])
     return made
 
 
 def render(roots: Mapping[str, Mapping[str, Sequence[str]]]) -> str:
-    """The page: for each root what the first run makes, and what each other one makes that was not there before."""
+    """The page: for each root what the first run makes, and what each later one makes besides."""
     lines = [_HEAD]
     for root, runs in roots.items():
         before: set[str] = set()

@@ -21,7 +21,8 @@ GOOD: dict[str, Any] = {
     "policy_file": str(hcl.ROOT / "policy.yaml"),
 }
 MACHINE: dict[str, Any] = {
-    "ssh_public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA example",
+    # Of no private key: it only has the form of one.
+    "ssh_public_key": f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI{'x' * 43} example",
     "cloud_init_file": str(hcl.ROOT / "policy.yaml"),  # any file will do here
 }
 
@@ -99,6 +100,13 @@ def test_bad_input_is_refused_with_its_cure(name: str, value: object, cure: str,
         pytest.param("microk8s", "os_disk_gb", 8, "wants 30", id="a disk that is too small"),
         pytest.param("microk8s", "data_disk_gb", 8, "billed by steps", id="a data disk that is too small"),
         pytest.param("microk8s", "ssh_public_key", "-----BEGIN", "ssh-keygen", id="a private key"),
+        pytest.param(
+            "microk8s",
+            "ssh_public_key",
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA you",
+            "the whole content",
+            id="a public key that was cut off",
+        ),
         pytest.param("microk8s", "admin_username", "root", "azureuser", id="root"),
         pytest.param("microk8s", "cloud_init_file", "no.yaml", "infra/bootstrap", id="no cloud-init"),
         pytest.param("aks", "vm_size", "Standard_D4a_v5", "Premium SSDs", id="nodes of a size without s"),

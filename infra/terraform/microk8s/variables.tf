@@ -47,8 +47,9 @@ variable "ssh_public_key" {
   type        = string
 
   validation {
-    condition     = can(regex("^(ssh-ed25519|ssh-rsa) [A-Za-z0-9+/]+=*( .*)?$", trimspace(var.ssh_public_key)))
-    error_message = "ssh_public_key is to be the content of a .pub file, which begins with ssh-ed25519 or ssh-rsa. Make one with: ssh-keygen -t ed25519"
+    # As the provider reads it: a key that was cut off would be refused only by the plan. RSA of 2048 bits has 372 letters.
+    condition     = can(regex("^(ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI[A-Za-z0-9+/]{43}|ssh-rsa AAAAB3NzaC1yc2EA[A-Za-z0-9+/]{350,}=*)( .*)?$", trimspace(var.ssh_public_key)))
+    error_message = "ssh_public_key is to be the whole content of a .pub file, which begins with ssh-ed25519 or ssh-rsa. Make one with: ssh-keygen -t ed25519"
   }
 }
 

@@ -10,12 +10,69 @@ mock_provider "azurerm" {
     }
   }
 
+  # The real provider reads ids in their parts, of mocks too.
+  mock_resource "azurerm_resource_group" {
+    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-rocketchat-aks" }
+  }
+
+  mock_resource "azurerm_subnet" {
+    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-rocketchat-aks/providers/Microsoft.Network/virtualNetworks/vnet/subnets/snet" }
+  }
+
+  mock_resource "azurerm_virtual_network" {
+    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-rocketchat-aks/providers/Microsoft.Network/virtualNetworks/vnet" }
+  }
+
+  mock_resource "azurerm_network_security_group" {
+    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-rocketchat-aks/providers/Microsoft.Network/networkSecurityGroups/nsg" }
+  }
+
+  mock_resource "azurerm_storage_account" {
+    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-rocketchat-aks/providers/Microsoft.Storage/storageAccounts/stexample" }
+  }
+
+  mock_resource "azurerm_storage_container" {
+    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-rocketchat-aks/providers/Microsoft.Storage/storageAccounts/stexample/blobServices/default/containers/backups" }
+  }
+
+  mock_resource "azurerm_key_vault" {
+    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-rocketchat-aks/providers/Microsoft.KeyVault/vaults/kv-example" }
+  }
+
+  mock_resource "azurerm_log_analytics_workspace" {
+    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-rocketchat-aks/providers/Microsoft.OperationalInsights/workspaces/log" }
+  }
+
+  mock_resource "azurerm_application_insights" {
+    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-rocketchat-aks/providers/Microsoft.Insights/components/appi" }
+  }
+
+  mock_resource "azurerm_monitor_action_group" {
+    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-rocketchat-aks/providers/Microsoft.Insights/actionGroups/ag" }
+  }
+
+  mock_resource "azurerm_service_plan" {
+    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-rocketchat-aks/providers/Microsoft.Web/serverFarms/plan" }
+  }
+
+  mock_resource "azurerm_user_assigned_identity" {
+    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-rocketchat-aks/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id" }
+  }
+
+  mock_resource "azurerm_private_dns_zone" {
+    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-rocketchat-aks/providers/Microsoft.Network/privateDnsZones/example.local" }
+  }
+
   mock_resource "azurerm_public_ip" {
-    defaults = { ip_address = "198.51.100.10" }
+    defaults = {
+      id         = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-rocketchat-aks/providers/Microsoft.Network/publicIPAddresses/pip"
+      ip_address = "198.51.100.10"
+    }
   }
 
   mock_resource "azurerm_kubernetes_cluster" {
     defaults = {
+      id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-rocketchat-aks/providers/Microsoft.ContainerService/managedClusters/aks"
       kube_config = [{
         host                   = "https://rocketchat-aks.example.net:443"
         cluster_ca_certificate = "Q0E="
@@ -28,7 +85,10 @@ mock_provider "azurerm" {
   }
 
   mock_resource "azurerm_dns_zone" {
-    defaults = { name_servers = ["ns1.example.net", "ns2.example.net"] }
+    defaults = {
+      id           = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-rocketchat-aks/providers/Microsoft.Network/dnsZones/example.org"
+      name_servers = ["ns1.example.net", "ns2.example.net"]
+    }
   }
 }
 
@@ -37,6 +97,7 @@ mock_provider "helm" {}
 mock_provider "azapi" {
   mock_resource "azapi_resource" {
     defaults = {
+      id     = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-rocketchat-aks/providers/Microsoft.Web/sites/func-rocketchat-aks-a1b2c3"
       output = { properties = { defaultHostName = "func-rocketchat-aks-a1b2c3.azurewebsites.net" } }
     }
   }

@@ -10,18 +10,86 @@ mock_provider "azurerm" {
     }
   }
 
+  # The real provider reads ids in their parts, of mocks too.
+  mock_resource "azurerm_resource_group" {
+    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-rocketchat" }
+  }
+
+  mock_resource "azurerm_subnet" {
+    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-rocketchat/providers/Microsoft.Network/virtualNetworks/vnet/subnets/snet" }
+  }
+
+  mock_resource "azurerm_virtual_network" {
+    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-rocketchat/providers/Microsoft.Network/virtualNetworks/vnet" }
+  }
+
+  mock_resource "azurerm_network_security_group" {
+    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-rocketchat/providers/Microsoft.Network/networkSecurityGroups/nsg" }
+  }
+
+  mock_resource "azurerm_storage_account" {
+    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-rocketchat/providers/Microsoft.Storage/storageAccounts/stexample" }
+  }
+
+  mock_resource "azurerm_storage_container" {
+    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-rocketchat/providers/Microsoft.Storage/storageAccounts/stexample/blobServices/default/containers/backups" }
+  }
+
+  mock_resource "azurerm_key_vault" {
+    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-rocketchat/providers/Microsoft.KeyVault/vaults/kv-example" }
+  }
+
+  mock_resource "azurerm_log_analytics_workspace" {
+    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-rocketchat/providers/Microsoft.OperationalInsights/workspaces/log" }
+  }
+
+  mock_resource "azurerm_application_insights" {
+    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-rocketchat/providers/Microsoft.Insights/components/appi" }
+  }
+
+  mock_resource "azurerm_monitor_action_group" {
+    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-rocketchat/providers/Microsoft.Insights/actionGroups/ag" }
+  }
+
+  mock_resource "azurerm_service_plan" {
+    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-rocketchat/providers/Microsoft.Web/serverFarms/plan" }
+  }
+
+  mock_resource "azurerm_user_assigned_identity" {
+    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-rocketchat/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id" }
+  }
+
+  mock_resource "azurerm_network_interface" {
+    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-rocketchat/providers/Microsoft.Network/networkInterfaces/nic" }
+  }
+
+  mock_resource "azurerm_linux_virtual_machine" {
+    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-rocketchat/providers/Microsoft.Compute/virtualMachines/vm" }
+  }
+
+  mock_resource "azurerm_managed_disk" {
+    defaults = { id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-rocketchat/providers/Microsoft.Compute/disks/disk" }
+  }
+
   mock_resource "azurerm_public_ip" {
-    defaults = { ip_address = "198.51.100.10" }
+    defaults = {
+      id         = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-rocketchat/providers/Microsoft.Network/publicIPAddresses/pip"
+      ip_address = "198.51.100.10"
+    }
   }
 
   mock_resource "azurerm_dns_zone" {
-    defaults = { name_servers = ["ns1.example.net", "ns2.example.net"] }
+    defaults = {
+      id           = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-rocketchat/providers/Microsoft.Network/dnsZones/example.org"
+      name_servers = ["ns1.example.net", "ns2.example.net"]
+    }
   }
 }
 
 mock_provider "azapi" {
   mock_resource "azapi_resource" {
     defaults = {
+      id     = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-rocketchat/providers/Microsoft.Web/sites/func-rocketchat-a1b2c3"
       output = { properties = { defaultHostName = "func-rocketchat-a1b2c3.azurewebsites.net" } }
     }
   }
@@ -35,7 +103,7 @@ variables {
   domain          = "chat.example.org"
   admin_addresses = ["203.0.113.7"]
   alert_emails    = ["oncall@example.org"]
-  ssh_public_key  = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA you@example.org"
+  ssh_public_key  = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKmT5jjh0vyCXQSz8YijQzrS3gjaQPDgjWvXlFpyjuHG you@example.org"
   cloud_init_file = "main.tf" # any file: nothing is run
 }
 
