@@ -1,9 +1,9 @@
 """Azure's real provider, built from its module, over both roots and each module: schema, validation, plans.
 
 Besides its schema it knows what our extract does not: values of enumerations, forms of ids and names,
-arguments that exclude each other, and what it looks at when it plans. The module proxy has it at 5.2.0 only (a
-commit of 24 August 2026); the copies under test are pinned to that. `azapi` and `helm` are not there: they know
-their schema (tests/infra/schema_provider.py) and are mocked.
+arguments that exclude each other, and what it looks at when it plans. The module proxy has it at 5.2.0 only
+(a commit of 24 August 2026); the copies under test are pinned to that. `azapi` and `helm` are not there: they
+know their schema (tests/infra/schema_provider.py) and are mocked.
 """
 
 from __future__ import annotations
