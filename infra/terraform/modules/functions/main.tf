@@ -196,7 +196,7 @@ locals {
     "/api/github/webhook",
     "/api/badge",
     "/api/calendar/feed", # behind a key of its own: a phone cannot sign in
-    "/api/chatops", # each chat proves itself; /api/chatops/signed-in asks who it is
+    "/api/chatops",       # each chat proves itself; /api/chatops/signed-in asks who it is
     "/api/doctor",
     "/api/health",
     "/api/health/report",
