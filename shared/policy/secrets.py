@@ -29,14 +29,16 @@ ReaderText = Annotated[
     Field(examples=["deployment:rocketchat/rocketchat-rocketchat", "app:MONGODB_URI"]),
 ]
 SecretKindName = Literal[
-    "mongodb-user", "rocketchat-token", "github-webhook", "github-app-key", "service-account-token",
-    "storage-key", "signing-key", "drill-key", "age-recipient", "smtp", "tls", "other",
+    "mongodb-user", "rocketchat-token", "rocketchat-webhook", "github-webhook", "github-app-key",
+    "service-account-token", "storage-key", "signing-key", "drill-key", "age-recipient", "smtp", "tls",
+    "other",
 ]  # fmt: skip
 # The new one of these is made elsewhere, by a person: a mail provider, GitHub's page, the owner's safe.
 GIVEN_KINDS = ("github-app-key", "age-recipient", "smtp")
 # What a kind cannot be rotated without.
 _NEEDED = {
-    "mongodb-user": "users", "rocketchat-token": "user_id", "github-webhook": "hook",
+    "mongodb-user": "users", "rocketchat-token": "user_id", "rocketchat-webhook": "integration",
+    "github-webhook": "hook",
     "service-account-token": "service_account", "storage-key": "account", "signing-key": "published",
     "drill-key": "published", "tls": "certificate",
 }  # fmt: skip
@@ -68,6 +70,12 @@ class SecretEntry(Section):
     )
     user_id: str = Field(
         default="", pattern=r"^[A-Za-z0-9]{0,64}$", description="of a rocketchat-token: the id of its user"
+    )
+    integration: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9]{0,64}$",
+        description="of a rocketchat-webhook: the id of the outgoing integration; its home holds the tokens "
+        "that the app takes",
     )
     hook: str = Field(
         default="",

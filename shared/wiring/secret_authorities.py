@@ -22,6 +22,7 @@ def connect_authority(entry: SecretEntry, homes: SecretHomes) -> CredentialAutho
     connectors: dict[str, Callable[[SecretEntry, SecretHomes], CredentialAuthority]] = {
         "mongodb-user": lambda one, _: _connect_mongodb_users(one),
         "rocketchat-token": lambda one, _: _connect_chat_tokens(one),
+        "rocketchat-webhook": lambda one, _: _connect_outgoing_webhook(one),
         "github-webhook": lambda one, _: _connect_webhook(one),
         "github-app-key": lambda _one, _: _connect_app_keys(),
         "service-account-token": lambda one, _: _connect_cluster_tokens(one),
@@ -62,6 +63,20 @@ def _connect_chat_tokens(entry: SecretEntry) -> CredentialAuthority:
     # Its own token is read from the homes, at each step anew.
     password = read_environment().secret(chat_definitions.ROCKETCHAT_PASSWORD)
     return AccessTokens(connect_chat(address, entry.user_id, Secret(""), password))
+
+
+def _connect_outgoing_webhook(entry: SecretEntry) -> CredentialAuthority:
+    """As the bot that Groundcrew answers as, which has to be allowed to change the webhook."""
+    from shared.adapters.chat_admin import connect_chat
+    from shared.adapters.chat_admin.outgoing_webhooks import OutgoingTokens, post_json
+
+    address, user = _require(definitions.CHAT), _require(chat_definitions.ROCKETCHAT_USER)
+    _require(chat_definitions.ROCKETCHAT_USER_TOKEN)
+    env = read_environment()
+    token, password = (
+        env.secret(chat_definitions.ROCKETCHAT_USER_TOKEN), env.secret(chat_definitions.ROCKETCHAT_PASSWORD),
+    )  # fmt: skip
+    return OutgoingTokens(connect_chat(address, user, token, password), entry.integration, post_json)
 
 
 def _connect_webhook(entry: SecretEntry) -> CredentialAuthority:

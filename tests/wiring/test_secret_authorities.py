@@ -16,6 +16,7 @@ secrets:
   known:
     - {name: mongodb, kind: mongodb-user, homes: ['key-vault:kv-chat/a'], users: [a, b]}
     - {name: chat, kind: rocketchat-token, homes: ['key-vault:kv-chat/b'], user_id: x}
+    - {name: ops, kind: rocketchat-webhook, homes: ['key-vault:kv-chat/k'], integration: x}
     - {name: hook, kind: github-webhook, homes: ['key-vault:kv-chat/c'], hook: acme/chat/1}
     - {name: app, kind: github-app-key, homes: ['key-vault:kv-chat/d']}
     - name: cluster
@@ -51,6 +52,7 @@ def report(tmp_path: Path, **changes: str) -> dict[str, str]:
         "GROUNDCREW_POLICY": str(tmp_path / "policy.yaml"),
         "GROUNDCREW_KUBECONFIG": json.dumps(KUBECONFIG), "GROUNDCREW_CHAT": "https://chat.example.org",
         "GROUNDCREW_MONGODB_ADMIN_URI": "mongodb://a:b@127.0.0.1:1/", "GROUNDCREW_GITHUB_TOKEN": "x",
+        "GROUNDCREW_ROCKETCHAT_USER": "rbAXPnMktTFbNpwtJ", "GROUNDCREW_ROCKETCHAT_USER_TOKEN": "x",
         "GROUNDCREW_GITHUB_APP": "1", "AZURE_SUBSCRIPTION_ID": "00000000-0000-0000-0000-000000000000",
         "GROUNDCREW_RESOURCE_GROUP": "rocketchat",
         "GROUNDCREW_DRILL_KEY": keys[0], "GROUNDCREW_SOPS_AGE_KEY": keys[1], **changes,
@@ -66,7 +68,8 @@ def report(tmp_path: Path, **changes: str) -> dict[str, str]:
 
 def test_with_all_settings_every_kind_can_be_rotated(tmp_path: Path) -> None:
     assert report(tmp_path) == {
-        "mongodb": "MongoUsers", "chat": "AccessTokens", "hook": "WebhookSecret", "app": "AppPrivateKeys",
+        "mongodb": "MongoUsers", "chat": "AccessTokens", "ops": "OutgoingTokens", "hook": "WebhookSecret",
+        "app": "AppPrivateKeys",
         "cluster": "ServiceAccountTokens", "storage": "StorageKeys", "signing": "SigningKeys",
         "drill": "DrillKeys", "owner": "BackupRecipients", "mail": "MailPasswords",
         "tls": "ClusterCertificates",

@@ -44,6 +44,10 @@ class ChatApi:
         """`POST /api/v1/<path>`; a second factor is given if it is asked for."""
         return self._call("POST", path, body=body)
 
+    def put(self, path: str, body: Json) -> Json:
+        """`PUT /api/v1/<path>`; as `post`."""
+        return self._call("PUT", path, body=body)
+
     def pages(self, path: str, field: str, query: Mapping[str, str] | None = None) -> Iterator[Json]:
         """The items of a list, page by page. Raises Refused for one that does not end."""
         count = 0
