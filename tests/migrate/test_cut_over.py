@@ -7,7 +7,7 @@ from datetime import timedelta
 import bson
 import pytest
 
-from local.fakes.faults import Killed
+from local.fakes.faults import FaultPlan, Killed
 from shared.kernel.errors import NotFound, Refused, Unavailable
 from shared.migrate.cut_over import CutOverOptions
 from shared.migrate.job import (
@@ -21,6 +21,7 @@ from shared.migrate.model import PAUSED_EXPIRY, ChatClient, MigrationOptions, Ph
 from shared.migrate.records import load_migration
 from shared.mongodb.model import Namespace
 from shared.records.deploy_freeze import read_deploy_freeze
+from tests.support.approvals import make_approvals
 from tests.support.migration_world import DB, MigrationWorld
 
 SECRET = "rocketchat/chat-mongodb-uri/mongo-uri"
@@ -72,6 +73,22 @@ def test_after_the_cut_over_the_chat_is_on_the_target_and_the_source_takes_no_wr
     assert world.notifications.told[-1].title == "The chat's database is on new:27017"
 
 
+def list_questions_of_pause(documents: int) -> list[str]:
+    """What is asked of the outside from the chat's stop to the switch."""
+    world, plan = MigrationWorld(), FaultPlan()
+    world.seed(documents)
+    run_migration(world.deps(), MigrationOptions(), by="ana")
+    world.write()
+    cut_over(world.deps(plan), CutOverOptions(secret=SECRET), by="ana")
+    return plan.steps[plan.steps.index("source_control.list_clients") :]
+
+
+def test_the_pause_asks_no_more_of_a_large_database_than_of_a_small_one() -> None:
+    small, large = list_questions_of_pause(3), list_questions_of_pause(300)
+    assert small == large
+    assert not [step for step in large if "read_batches" in step], "no collection is read as a whole"
+
+
 def test_without_a_cluster_and_a_secret_a_person_stops_and_switches(world) -> None:
     world.chat.replicas = {}
     deps = world.deps(chat=None, connection=None)
@@ -99,6 +116,26 @@ def test_a_secret_that_cannot_be_switched_is_told_before_the_chat_is_stopped(wor
     assert world.chat.replicas == {"rocketchat": 2}
     world.connection.fault = None
     assert_at_source(world)
+
+
+def test_where_deploys_need_a_second_person_the_cut_over_does_and_an_approval_is_good_for_one(world) -> None:
+    approvals = make_approvals(world.state, world.clock)
+    deps = world.deps(approvals=lambda: approvals)
+    with pytest.raises(Refused, match="approval of a second person") as caught:
+        cut_over(deps, CutOverOptions(secret=SECRET), by="ana")
+    assert_at_source(world)
+    with pytest.raises(Refused):
+        approvals.approve(str(caught.value.value), by="ana")
+    approvals.approve(str(caught.value.value), by="ben")
+    world.chat.stuck = ["rocketchat-stuck"]
+    with pytest.raises(Refused, match="do not end"):  # what is taken back needs no second approval
+        cut_over(deps, CutOverOptions(secret=SECRET), by="ana")
+    world.chat.stuck = []
+    assert cut_over(deps, CutOverOptions(secret=SECRET), by="ana").approved_by == "ben"
+    assert "approved by ben" in world.notifications.told[-1].text
+    go_back_to_source(deps, by="ana")
+    with pytest.raises(Refused, match="approval of a second person"):
+        cut_over(deps, CutOverOptions(secret=SECRET), by="ana")
 
 
 def test_a_deploy_in_progress_is_waited_out_by_whoever_cuts_over(world) -> None:

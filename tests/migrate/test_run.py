@@ -261,6 +261,26 @@ def test_a_migration_on_record_belongs_to_its_two_servers(world) -> None:
         make_ready(world)
 
 
+def test_a_lag_that_stays_is_told_with_how_long_it_is_and_the_next_run_goes_on(world) -> None:
+    replay, written = world.target.replay_oplog, world.source_control.write_marker
+
+    def slow(*arguments, **options):
+        world.clock.advance(timedelta(seconds=61))  # while it replays
+        return replay(*arguments, **options)
+
+    def write_marker(marker):
+        world.write()
+        written(marker)
+
+    world.target.replay_oplog, world.source_control.write_marker = slow, write_marker
+    with pytest.raises(Unavailable, match="does not catch up with the source: 1 min 1 s behind after 30 min"):
+        make_ready(world)
+    record = load_migration(world.state)
+    assert (record.phase, record.lag_seconds) == (Phase.FOLLOWING, 61.0)
+    world.target.replay_oplog, world.source_control.write_marker = replay, written
+    assert make_ready(world).lag_seconds == 0.0
+
+
 def test_that_uploads_are_moved_otherwise_is_said_once(world) -> None:
     from shared.migrate.model import UploadFacts
 
