@@ -327,3 +327,11 @@ def test_a_server_that_is_away_is_unavailable() -> None:
     probes = MongoUpgradeProbes("mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=50", ManualClock(NOW))
     with pytest.raises(Unavailable):
         probes.count(needed_probes(list(RULES.values())))
+
+
+def test_what_there_is_no_time_for_is_unknown_and_holds_nobody_up(server: MongoServer) -> None:
+    keys = needed_probes(list(RULES.values()))
+    uri = f"{server.uri}?directConnection=true"
+    seen = MongoUpgradeProbes(uri, ManualClock(NOW), "planted", seconds=0).count(keys)
+    assert {result.unknown for result in seen.results.values()} == {"MongoDB took too long"}
+    assert seen.modules is None

@@ -6,13 +6,12 @@ messages only their number is asked. Scripts and the licence are read to look at
 
 from __future__ import annotations
 
-import base64
 import ipaddress
-import json
 import re
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,18 +20,21 @@ from pymongo import ReadPreference, errors
 
 from shared.adapters.mongodb.client import UNAUTHORIZED, connect, translate_errors
 from shared.kernel.ports import Clock
+from shared.upgrades.licence import is_offline_licence
 from shared.upgrades.model import ProbeKey, ProbeKind, ProbeResult, ProbeSubject, UpgradeObservation
 from shared.upgrades.scripts import breaks_in_strict_mode, calls_other_servers
 
 Database = pymongo.database.Database[dict[str, Any]]
 Query = dict[str, Any]
 
-# Each probe's share of the ten seconds that all may take; only messages have to be read as a whole.
-_TIMEOUT_MS, _MESSAGES_TIMEOUT_MS = 1_000, 4_000
+# All of it, and the share of a query; only messages have to be read as a whole.
+_TOTAL_SECONDS = 9.0
+_TIMEOUT_MS, _MESSAGES_TIMEOUT_MS = 2_000, 5_000
 # Older statistics may be of another licence. They are written at each start and once a day:
 # RocketChat/Rocket.Chat, apps/meteor/server/cron/usageReport.ts
 _STATISTICS_AGE = timedelta(days=10)
 _MAX_SCRIPTS = 500
+_MAX_TIME_EXPIRED = 50  # https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml
 
 # `apps/meteor/ee/server/settings`, 9.0.0: the switch of a service has no dash behind its name.
 _CUSTOM = "Accounts_OAuth_Custom-"
@@ -74,8 +76,10 @@ _LINK_FIELDS = (
 class MongoUpgradeProbes:
     """The database `database` of the server at `uri`, over a connection for each count."""
 
-    def __init__(self, uri: str, clock: Clock, database: str = "rocketchat") -> None:
-        self._uri, self._clock, self._name = uri, clock, database
+    def __init__(
+        self, uri: str, clock: Clock, database: str = "rocketchat", *, seconds: float = _TOTAL_SECONDS
+    ) -> None:
+        self._uri, self._clock, self._name, self._seconds = uri, clock, database, seconds
 
     def count(self, probes: Collection[ProbeKey]) -> UpgradeObservation:
         """See `UpgradeProbes.count`."""
@@ -84,15 +88,42 @@ class MongoUpgradeProbes:
             with translate_errors("counting what an upgrade touches"):
                 preferred = ReadPreference.SECONDARY_PREFERRED
                 database = client.get_database(self._name, read_preference=preferred)
-                results = {key: _run_probe(database, key) for key in probes}
-                return UpgradeObservation(results, _read_modules(database, self._clock.now()))
+                reader = _TimedReader(database, time.monotonic() + self._seconds)
+                # First, since it is short, and what the licence keeps depends on it.
+                modules = _read_modules(reader, self._clock.now())
+                # What reads all messages comes last: it must not take the others' time.
+                ordered = sorted(probes, key=lambda key: key[0] is ProbeKind.MESSAGE_LINKS)
+                return UpgradeObservation({key: _run_probe(reader, key) for key in ordered}, modules)
         finally:
             client.close()
 
 
-def _run_probe(database: Database, key: ProbeKey) -> ProbeResult:
+class _TimedReader:
+    """The database, with the time that is left for all queries together."""
+
+    def __init__(self, database: Database, deadline: float) -> None:
+        self.database, self._deadline = database, deadline
+
+    def limit_ms(self, most: int = _TIMEOUT_MS) -> int:
+        """How long the next query may take. Raises ExecutionTimeout if there is no time left."""
+        left = int((self._deadline - time.monotonic()) * 1000)
+        if left <= 0:
+            raise errors.ExecutionTimeout("no time is left", _MAX_TIME_EXPIRED)
+        return min(most, left)
+
+    @cached_property
+    def settings(self) -> Mapping[str, Any]:
+        """The settings that the probes look at, read once."""
+        return _read_settings(self)
+
+    def count(self, collection: str, query: Query, *, most_ms: int = _TIMEOUT_MS) -> int:
+        """How many documents fit."""
+        return self.database[collection].count_documents(query, maxTimeMS=self.limit_ms(most_ms))
+
+
+def _run_probe(reader: _TimedReader, key: ProbeKey) -> ProbeResult:
     try:
-        return _PROBES[key[0]](database, key[1])
+        return _PROBES[key[0]](reader, key[1])
     except errors.OperationFailure as error:
         # One count that is refused or slow must not hide the others.
         if isinstance(error, errors.ExecutionTimeout):
@@ -102,18 +133,22 @@ def _run_probe(database: Database, key: ProbeKey) -> ProbeResult:
         raise
 
 
-def _read_settings(database: Database) -> dict[str, Any]:
+def _read_settings(reader: _TimedReader) -> dict[str, Any]:
     names = [*_BUILT_IN, _FORM, *_LICENCES, *_PUSH]
     query = {"$or": [{"_id": {"$in": names}}, _SETTINGS_FILTER]}
-    cursor = database["rocketchat_settings"].find(query, {"value": 1}, max_time_ms=_TIMEOUT_MS)
+    collection = reader.database["rocketchat_settings"]
+    cursor = collection.find(query, {"value": 1}, max_time_ms=reader.limit_ms())
     return {str(one["_id"]): one.get("value") for one in cursor}
 
 
-def _read_modules(database: Database, now: datetime) -> frozenset[str] | None:
+def _read_modules(reader: _TimedReader, now: datetime) -> frozenset[str] | None:
     """`enterprise.modules` of the newest statistics, as the server wrote them of itself."""
     try:
-        newest = database["rocketchat_statistics"].find_one(
-            {}, {"enterprise.modules": 1, "createdAt": 1}, sort=[("createdAt", -1)], max_time_ms=_TIMEOUT_MS
+        newest = reader.database["rocketchat_statistics"].find_one(
+            {},
+            {"enterprise.modules": 1, "createdAt": 1},
+            sort=[("createdAt", -1)],
+            max_time_ms=reader.limit_ms(),
         )
     except errors.OperationFailure:
         return None
@@ -126,14 +161,14 @@ def _read_modules(database: Database, now: datetime) -> frozenset[str] | None:
     return frozenset(map(str, modules)) if now - created <= _STATISTICS_AGE else None
 
 
-def _count_custom_oauth(database: Database, _module: str) -> ProbeResult:
-    settings = _read_settings(database)
+def _count_custom_oauth(reader: _TimedReader, _module: str) -> ProbeResult:
+    settings = reader.settings
     services = _list_services(settings)
-    return ProbeResult(_count_users(database, services, _other_logins(settings, [])))
+    return ProbeResult(_count_users(reader, services, _other_logins(settings, [])))
 
 
-def _count_private_oauth(database: Database, _parameter: str) -> ProbeResult:
-    settings = _read_settings(database)
+def _count_private_oauth(reader: _TimedReader, _parameter: str) -> ProbeResult:
+    settings = reader.settings
     services = _list_services(settings)
     privacy = {service: _is_private(settings, switch) for service, switch in services.items()}
     private = {service: switch for service, switch in services.items() if privacy[service]}
@@ -141,7 +176,7 @@ def _count_private_oauth(database: Database, _parameter: str) -> ProbeResult:
     unclear = ", ".join(service for service in services if privacy[service] is None)
     # A name may lead to a private address inside of the cluster, which cannot be seen from here.
     reason = f"what address the provider of {unclear} has within the cluster is not known" if unclear else ""
-    return ProbeResult(_count_users(database, private, others), reason)
+    return ProbeResult(_count_users(reader, private, others), reason)
 
 
 def _list_services(settings: Mapping[str, Any]) -> dict[str, str]:
@@ -176,11 +211,11 @@ def _other_logins(settings: Mapping[str, Any], services: Sequence[str]) -> list[
 
 
 def _count_users(
-    database: Database, services: Mapping[str, str], others: Sequence[Query]
+    reader: _TimedReader, services: Mapping[str, str], others: Sequence[Query]
 ) -> tuple[ProbeSubject, ...]:
     if not services:
         return ()
-    users = partial(_count, database, "users")
+    users = partial(reader.count, "users")
     total = users(_ACTIVE)
     subjects = []
     for service, switch in services.items():
@@ -191,10 +226,10 @@ def _count_users(
     return tuple(subjects)
 
 
-def _count_scripts(database: Database, _parameter: str, is_affected: Callable[[str], bool]) -> ProbeResult:
+def _count_scripts(reader: _TimedReader, _parameter: str, is_affected: Callable[[str], bool]) -> ProbeResult:
     names = ("name", "script", "scriptTranspile", "skipTranspile", "type")
-    cursor = database["rocketchat_integrations"].find(
-        {"enabled": True, "scriptEnabled": True}, dict.fromkeys(names, 1), max_time_ms=_TIMEOUT_MS
+    cursor = reader.database["rocketchat_integrations"].find(
+        {"enabled": True, "scriptEnabled": True}, dict.fromkeys(names, 1), max_time_ms=reader.limit_ms()
     )
     hooks = list(cursor.limit(_MAX_SCRIPTS + 1))
     reason = f"there are more than {_MAX_SCRIPTS} scripts" if len(hooks) > _MAX_SCRIPTS else ""
@@ -218,49 +253,30 @@ def _is_affected_hook(hook: Mapping[str, Any], is_affected: Callable[[str], bool
     return is_affected(str(hook.get("script") or ""))
 
 
-def _count_message_links(database: Database, path: str) -> ProbeResult:
+def _count_message_links(reader: _TimedReader, path: str) -> ProbeResult:
     pattern = {"$regex": re.escape(path)}
     query = {"$or": [{field: pattern} for field in _LINK_FIELDS]}
-    return _number(_count(database, "rocketchat_message", query, timeout_ms=_MESSAGES_TIMEOUT_MS))
+    return _number(reader.count("rocketchat_message", query, most_ms=_MESSAGES_TIMEOUT_MS))
 
 
-def _count_personal_tokens(database: Database, _parameter: str) -> ProbeResult:
+def _count_personal_tokens(reader: _TimedReader, _parameter: str) -> ProbeResult:
     query = {**_ACTIVE, "services.resume.loginTokens.type": "personalAccessToken"}
     # Programs hold them: here a bot counts.
     del query["type"]
-    return _number(_count(database, "users", query))
+    return _number(reader.count("users", query))
 
 
-def _count_offline_push(database: Database, _parameter: str) -> ProbeResult:
-    settings = _read_settings(database)
+def _count_offline_push(reader: _TimedReader, _parameter: str) -> ProbeResult:
+    settings = reader.settings
     licence = next((str(settings[name]) for name in _LICENCES if settings.get(name)), "")
     # Both are on unless somebody switched them off.
     if not licence or any(settings.get(name) is False for name in _PUSH):
         return ProbeResult()
-    offline = _is_offline_licence(licence)
+    offline = is_offline_licence(licence)
     if offline is None:
         return ProbeResult(unknown="the licence cannot be read")
-    devices = _count(database, "_raix_push_app_tokens", {"enabled": {"$ne": False}}) if offline else 0
+    devices = reader.count("_raix_push_app_tokens", {"enabled": {"$ne": False}}) if offline else 0
     return _number(devices)
-
-
-def _is_offline_licence(licence: str) -> bool | None:
-    """`information.offline` of a licence of version 3, a signed JSON behind `RCV3_`. Earlier ones have none.
-
-    RocketChat/Rocket.Chat, ee/packages/license/src/token.ts, ILicenseV3.ts.
-    """
-    if not licence.startswith("RCV3_"):
-        return False
-    try:
-        body = licence.removeprefix("RCV3_").split(".")[1]
-        information = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))["information"]
-        return information["offline"] is True
-    except (ValueError, IndexError, KeyError, TypeError):
-        return None
-
-
-def _count(database: Database, collection: str, query: Query, *, timeout_ms: int = _TIMEOUT_MS) -> int:
-    return database[collection].count_documents(query, maxTimeMS=timeout_ms)
 
 
 def _number(count: int) -> ProbeResult:
@@ -272,7 +288,7 @@ def _clean_name(name: object) -> str:
     return "".join(sign for sign in str(name) if sign.isprintable() and sign != "`")[:60]
 
 
-_PROBES: Mapping[ProbeKind, Callable[[Database, str], ProbeResult]] = {
+_PROBES: Mapping[ProbeKind, Callable[[_TimedReader, str], ProbeResult]] = {
     ProbeKind.CUSTOM_OAUTH: _count_custom_oauth,
     ProbeKind.PRIVATE_OAUTH: _count_private_oauth,
     ProbeKind.SLOPPY_SCRIPTS: partial(_count_scripts, is_affected=breaks_in_strict_mode),
