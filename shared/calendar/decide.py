@@ -38,6 +38,7 @@ def find_news(entries: Sequence[CalendarEntry], told: Mapping[str, int]) -> Cale
 
     What is not known at present resolves nothing.
     """
+    # Against what was told and not against yesterday: a day on which the machine was off skips no threshold.
     reached = [
         entry
         for entry in entries
@@ -57,6 +58,7 @@ def find_news(entries: Sequence[CalendarEntry], told: Mapping[str, int]) -> Cale
 
 def update_told(told: Mapping[str, int], news: CalendarNews) -> dict[str, int]:
     """By key the smallest threshold that people know of after they were told."""
+    # What is resolved is forgotten: when it nears an end again, all thresholds are told anew.
     kept = {key: threshold for key, threshold in told.items() if key not in news.resolved}
     return kept | {entry.deadline.key: entry.threshold or 0 for entry in news.reached}
 
@@ -69,9 +71,11 @@ def _judge(deadline: Deadline, powered: PoweredDays, now: datetime) -> CalendarE
     warns_at = powered.start_of(warn_day) if warn_day else None
     if _renews_itself(deadline, now):
         return CalendarEntry(deadline, powered.count_between(powered.local_day(now), end))
+    # By the moment and not by the day: a certificate that ends at noon is still valid in the morning.
     if deadline.at <= now:
         return CalendarEntry(deadline, 0, 0, warns_at)
     days = powered.count_between(powered.local_day(now), end)
+    # Too far away to be counted, so that it has reached no threshold.
     if days is None:
         return CalendarEntry(deadline)
     threshold = next((one for one in THRESHOLDS if days <= one), None)

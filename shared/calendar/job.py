@@ -33,6 +33,7 @@ from shared.secrets_rotation.inventory import load_inventory
 log = logging.getLogger(__name__)
 
 _LEASE = timedelta(seconds=60)
+# An hour more than a day: a timer that fires some minutes late is no run that was missed.
 _OVERDUE = timedelta(hours=25)
 _CHAT = frozenset({
     DeadlineKind.SUPPORTED_VERSION, DeadlineKind.LICENCE, DeadlineKind.STATISTICS, DeadlineKind.GROWTH,
@@ -61,6 +62,7 @@ def run_calendar(deps: CalendarDeps) -> LockoutCalendar:
             _notify(deps, notice)
         # Each is tried, although the one before failed.
         delivered = [_notify(deps, notice) for notice in build_notices(news)]
+        # One mark for all: told twice is a nuisance, never told is a lock-out.
         if all(delivered):
             told = update_told(told, news)
         calendar = LockoutCalendar(deps.clock.now(), entries, told)
@@ -119,6 +121,8 @@ def _read_chat(
     chat = deps.chat
     if chat is None:
         return ()
+    # Both sources name ends of life: each carries over its own, or one that is silent would double the
+    # other's.
     ends = [one for one in previous if _is_of_chat(one)]
     return _read_source(
         "chat",

@@ -19,6 +19,7 @@ _HINT = "`groundcrew calendar` shows all; docs/runbooks/lockout.md says what to 
 def build_notices(news: CalendarNews) -> list[Notice]:
     """One message for each severity, however many are concerned, and one for those that are over."""
     notices = []
+    # One message for each, so that ten certificates of one day do not ring ten times.
     for severity in (Severity.CRITICAL, Severity.WARNING, Severity.INFO):
         entries = [entry for entry in news.reached if _severity(entry) is severity]
         if entries:

@@ -71,6 +71,7 @@ def render_feed_page(keys: Sequence[Secret], given: str, load: Callable[[], Lock
         return Page(401, "GROUNDCREW_CALENDAR_KEY does not match\n", {"Content-Type": "text/plain"})
     calendar = load()
     if calendar is None:
+        # Not an empty feed: calendar programs would remove the events that they have.
         return Page(503, "no calendar has been made yet\n", {"Content-Type": "text/plain"})
     kind = {"Content-Type": "text/calendar; charset=utf-8", "Cache-Control": "private, max-age=3600"}
     return Page(200, render_feed(calendar.entries, calendar.at), kind)

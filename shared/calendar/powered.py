@@ -25,6 +25,7 @@ class PoweredDays:
 
     def count_between(self, today: date, end: date) -> int | None:
         """How many lie strictly between two days; None if the end lies beyond what is planned."""
+        # Days that no plan covers would count as none, and the end look nearer than it is.
         if end > self.until:
             return None
         return max(0, bisect_left(self.days, end) - bisect_right(self.days, today))

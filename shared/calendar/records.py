@@ -17,6 +17,7 @@ from shared.kernel.timestamps import parse_optional_timestamp, parse_timestamp
 log = logging.getLogger(__name__)
 
 _BLOB = "calendar/last.json"
+# Of a deadline: JSON gives them back as text, and a comparison with a moment would fail.
 _TIMES = ("at", "renews_at", "seen")
 
 

@@ -16,6 +16,7 @@ def describe_entry(entry: CalendarEntry) -> str:
     """`2027-02-28, 61 powered-on days: end of life of MongoDB 7.0: MongoDB gets no fixes any more`."""
     deadline = entry.deadline
     name = f"{deadline.kind} of {deadline.name}"
+    # Named and not left out: an end that nobody can read is the one that surprises.
     if deadline.at is None:
         return f"unknown: {name}: {deadline.unknown}"
     when = f"{deadline.at:%Y-%m-%d}"

@@ -51,12 +51,15 @@ def read_signed(token: str, public_key: str) -> Mapping[str, Any]:
 
     No other algorithm counts, whatever the token says of itself.
     """
+    # Imported here: it is slow to load, and only a calendar with tokens needs it.
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
     try:
         header, body, signature = token.split(".")
+        # The header is the sender's: `none`, or HS256 with the public key as its secret, would verify
+        # anything.
         if json.loads(_decode(header)).get("alg") != "RS256":
             raise Corrupt("the token is not signed by RS256")
         key = serialization.load_pem_public_key(public_key.encode())
@@ -69,6 +72,7 @@ def read_signed(token: str, public_key: str) -> Mapping[str, Any]:
         raise Corrupt("the token's signature is not valid") from error
     except (ValueError, AttributeError, binascii.Error) as error:
         raise Corrupt("this is no signed token", value=type(error).__name__) from error
+    # A valid signature over a list or a number: every `get` after this would fail with another error.
     if not isinstance(claims, dict):
         raise Corrupt("the token holds no claims")
     return claims
@@ -123,8 +127,10 @@ def _parse_time(value: object) -> datetime:
         time = datetime.fromisoformat(str(value))
     except ValueError as error:
         raise Corrupt("the token has a time that cannot be read", value=str(value)[:40]) from error
+    # Without a zone it would not compare with the clock; the cloud writes UTC.
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time
 
 
 def _decode(part: str) -> bytes:
+    # RFC 7515 leaves the padding out, which the decoder insists on.
     return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))

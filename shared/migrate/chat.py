@@ -36,6 +36,7 @@ def stop_chat(deps: MigrationDeps, journal: MigrationJournal, ignored: Collectio
             deps.chat.scale(name, 0)
     deadline = deps.clock.now() + GONE_WITHIN
     _await_pods(deps, deadline)
+    # Pods that are gone do not prove it: a script or a second chat elsewhere may hold a connection too.
     _await_clients(deps, deadline, ignored)
 
 
@@ -69,6 +70,7 @@ def _await_clients(deps: MigrationDeps, deadline: datetime, ignored: Collection[
 def list_writers(deps: MigrationDeps, ignored: Collection[str]) -> list[ChatClient]:
     """The connections at the source that may write. Raises Refused if they are not shown."""
     clients = deps.source_control.list_clients()
+    # Without that right the server shows our own connections only: an empty list would look like nobody.
     if clients is None:
         hint = "Grant our user the role clusterMonitor."
         raise Refused("the source does not show who is connected", hint=hint)

@@ -47,13 +47,16 @@ class ServerComparison:
 
         Returns how many documents were compared; the journal has the differences.
         """
+        # Taken before anything is read: what changes during the comparison belongs to the next one.
         since, taken = self._follower.comparable_from, self._touched.take()
         unequal = self._find_unequal(taken)
         # The source was read first: what it had then is at the target after this, or in what was touched.
         self._follower.advance()
+        # What people changed in between differs for a good reason, and is compared again the next time.
         real = list(_describe_untouched(unequal, self._touched))
         self._touched.merge(unequal)
         found = [*real, *self._find_outside()]
+        # With a difference the position stays: a run that resumes compares the same again.
         self._save(found, compared_from=since if not found else self._journal.record.compared_from)
         return taken.count
 
@@ -73,6 +76,7 @@ class ServerComparison:
     def _save(self, found: list[str], **changes: str) -> None:
         if found:
             facts = {"migration": self._journal.record.id, "differences": len(found), "first": found[0]}
+            # One event however many differ; the journal lists more of them.
             log.error("migrate.servers_differ", extra=facts)
         self._journal.save(differences=tuple(found[:_LISTED]), **changes)
 
@@ -114,6 +118,7 @@ class ServerComparison:
 def _tally(server: SourceDatabase | TargetDatabase, name: str) -> Tally:
     """All documents of a namespace; of one that is not there none."""
     namespace = next((n for n in server.list_namespaces() if n.name == name), None)
+    # A view holds no documents of its own; its definition is compared with the options.
     if namespace is None or namespace.kind == "view":
         return Tally()
     whole = Namespace(namespace.db, namespace.collection, namespace.kind)
@@ -134,6 +139,7 @@ def _by_id(documents: list[bytes]) -> Mapping[bytes, bytes]:
 def _describe_untouched(unequal: TouchedDocuments, touched: TouchedDocuments) -> Iterator[str]:
     """What differs although nobody has changed it since: without the documents' content."""
     for name, ids in sorted(unequal.ids.items()):
+        # Our own marker moves with each measurement of the lag.
         if name.startswith(f"{MARKER_DATABASE}.") or name in touched.whole:
             continue
         if real := ids - touched.ids.get(name, set()):

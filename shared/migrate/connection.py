@@ -28,6 +28,7 @@ class SecretConnection:
 
     def __init__(self, secret: SecretKeys, key: str, new: Secret) -> None:
         self._secret, self._key, self._new = secret, key, new
+        # In the same Secret, so that whoever may read the one may read the other, and nobody else.
         self._before = f"{key}.before-migration"
 
     def check(self) -> None:
@@ -44,9 +45,11 @@ class SecretConnection:
     def switch(self) -> None:
         """See `ChatConnection.switch`. The old address is kept first: killed in between, both are there."""
         current, version = self._secret.read_key(self._key)
+        # Done already: writing again would keep the new address as the one of before.
         if current.reveal() == self._new.reveal():
             return
         self._secret.write_key(self._before, current, version)
+        # The write above has changed the version, and the next one asks for it.
         _, version = self._secret.read_key(self._key)
         self._secret.write_key(self._key, self._new, version)
 

@@ -59,6 +59,7 @@ class DatabaseCopy:
         source, record = self._deps.source, self._journal.record
         oldest, newest = source.read_oplog_window()
         if record.start:
+            # Seen at once and not after hours of copying, when the replay finds the gap.
             if oldest > Timestamp.parse(record.start):
                 raise lost_oplog(f"it begins at {oldest}, the copy began at {record.start}")
             return
@@ -129,6 +130,7 @@ class DatabaseCopy:
     def _insert_batch(self, work: _Batch) -> None:
         namespace, documents = work.account.namespace, list(split_documents(work.batch.documents))
         target = self._deps.target
+        # Buckets as they are: inserted one by one, measurements would be grouped anew, and compare as others.
         insert = target.insert_buckets if namespace.kind == "timeseries" else target.insert_documents
         answer = insert(namespace.db, namespace.collection, documents)
         # The insert above runs in parallel; only the account is shared.
@@ -136,6 +138,7 @@ class DatabaseCopy:
             work.account.read += work.batch.tally
             for index in answer.duplicates:
                 work.account.duplicates.add(documents[index])
+            # One is enough to refuse the collection; a full disk would list every document.
             work.account.refusals += answer.failures[:1]
             if work.account.tail is not None:
                 work.account.tail.add_batch(work.batch.documents)
@@ -155,6 +158,8 @@ class DatabaseCopy:
     def _compare(self, account: _Account) -> Sequence[str]:
         there = Namespace(account.namespace.db, account.namespace.collection, account.namespace.kind)
         tail = account.tail
+        # Read from the server and not counted while writing: an insert that was acknowledged and lost is
+        # seen.
         stored, order = read_back(self._deps.target, _Silent(), there, ordered=tail is not None)
         # A scan meets a document twice that was deleted and inserted anew meanwhile. The target took one of
         # the two, and the oplog's entries put the right one in place.

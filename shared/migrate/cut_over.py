@@ -27,6 +27,7 @@ from shared.records.deploy_freeze import DeployFreeze, freeze_deploys, unfreeze_
 
 log = logging.getLogger(__name__)
 
+# Nobody can write meanwhile: longer than this, a return to the source is the better choice.
 _MAJORITY_WITHIN = timedelta(seconds=30)
 
 
@@ -53,6 +54,7 @@ class CutOver:
 
     def execute(self) -> None:
         """To the switch, and the chat on its way up. What fails before it is taken back, and raised."""
+        # Another Secret than the one noted would leave the first at the address it was switched to.
         begun = self._journal.record.phase is not Phase.READY
         if begun and self._journal.record.secret != self._options.secret:
             given = self._journal.record.secret or "none"
@@ -65,6 +67,8 @@ class CutOver:
         except GroundcrewError as error:
             self._take_back(error)
             raise
+        # Outside the `try`: after the switch nothing is taken back by itself, since people may write to the
+        # target.
         self._open_target()
 
     def _advance_to_switch(self) -> None:
@@ -74,6 +78,7 @@ class CutOver:
             Phase.BLOCKING: self._block,
             Phase.DRAINING: self._drain,
         }
+        # By the journal and not by a counter: a killed run enters at the step that it was in.
         while (step := steps.get(self._journal.record.phase)) is not None:
             self._journal.check()
             step()
@@ -83,6 +88,7 @@ class CutOver:
         deps, record = self._deps, self._journal.record
         if deps.connection is not None:
             deps.connection.check()
+        # Noted before the freeze: a run that is killed in between lifts what it may have set.
         self._journal.save(frozen=True, secret=self._options.secret)
         reason = f"the database moves to {', '.join(record.target)} (migration {record.id})"
         freeze_deploys(deps.state, DeployFreeze(reason, record.by, deps.clock.now()))
@@ -120,10 +126,12 @@ class CutOver:
         compared = self._run.comparison.compare_final(listed)
         require_equal(self._journal)
         indexes = IndexKeeper(self._deps, self._journal)
+        # After the comparison: documents that expire at once would be missing from it.
         if indexes.restore_expiry(listed):
             listed = list_catalogues(self._deps, databases, listed.source)
         if differences := indexes.find_differences(listed):
             raise Refused("the indexes differ", value=differences[0], hint="Run the migration again.")
+        # The last thing before the switch: a pod that came back while it was compared is seen here.
         self._check_quiet(end)
         log.info("migrate.drained", extra={"migration": self._journal.record.id, "compared": compared})
         self._switch(end)
@@ -184,6 +192,8 @@ class CutOver:
             "migrate.cut_over_failed",
             extra={"migration": record.id, "phase": record.phase, "error": str(error)},
         )
+        # Failed after the switch: the chat belongs to the target, and starting it there is done by another
+        # call.
         if record.phase.switched:
             return
         try:

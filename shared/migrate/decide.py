@@ -57,6 +57,7 @@ def plan_migration(source: SourceFacts, target: TargetFacts, options: MigrationO
 
 def _check_identity(source: ServerFacts, target: ServerFacts) -> PlanCheck:
     shared = sorted({*source.hosts} & {*target.hosts})
+    # By the members' names, as the servers list them: two URIs may name one replica set in two ways.
     if shared:
         return PlanCheck("servers", REFUSED, f"source and target are the same server: {shared[0]}")
     return PlanCheck("servers", OK, f"{', '.join(source.hosts)} to {', '.join(target.hosts)}")
@@ -117,6 +118,7 @@ def _check_size(
     )
     reason = f"{size}; about {format_duration(expected)} at an assumed 10 MB/s"
     needed = int(remaining_bytes * _ROOM_FACTOR)
+    # Not refused: not every server and not every role tells the disk.
     if target.free_bytes is None:
         return PlanCheck("size", UNKNOWN, f"{reason}; the target does not tell its free disk")
     if target.free_bytes < needed:
@@ -146,6 +148,7 @@ def _check_uploads(uploads: UploadFacts, options: MigrationOptions) -> Iterator[
     """Rows of uploads move with the database; the bytes of those outside GridFS do not."""
     outside = uploads.outside
     name, kind = "uploads", uploads.storage_type
+    # Both have to be looked at: the setting says where new ones go, the rows where the old ones are.
     if not outside and kind in ("", "GridFS"):
         yield PlanCheck(name, OK, f"{sum(uploads.stores.values())} in GridFS, which moves along")
         return

@@ -49,6 +49,7 @@ class OplogFollower:
         record = self._journal.record
         start, until = Timestamp.parse(record.start), Timestamp.parse(record.copied_until)
         self._check_window(start)
+        # Noted before: the replay may die half done, and a resumed run then drops the unique indexes first.
         self._journal.save(applying=str(until))
         self._deps.reporter.phase("Replaying what was written meanwhile", 0)
         last = _LastGroup()
@@ -109,6 +110,7 @@ class OplogFollower:
         position, end = Timestamp.parse(record.position), source.read_oplog_end()
         oldest, newest = source.read_oplog_window()
         groups: Iterator[EntryGroup] = iter(())
+        # Outside the oplog's window no entry is at the position: then the window alone is judged.
         if oldest <= position <= end.majority:
             groups = group_entries(source.read_oplog(position, end.majority))
         boundary = next(groups, None)
@@ -131,11 +133,13 @@ class OplogFollower:
     def _replay_piece(self, piece: Sequence[EntryGroup]) -> None:
         self._journal.save(applying=str(piece[-1].at))
         entries = list(self._select(entry for group in piece for entry in group.entries))
+        # Looked for before anything of the piece is replayed, so that a refusal leaves no half of it.
         if barrier := next(filter(None, map(find_barrier, entries)), ""):
             hint = "Begin anew with --restart: the copy is made again, after it."
             raise Refused("the oplog holds what no replay can do", value=barrier, hint=hint)
         result = self._replay(self._release(entries))
         self._move(piece[-1])
+        # While nothing is built yet the catalogue is read later anyway.
         if self._journal.record.indexed and result.index_changes:
             self._indexes.build()
 
@@ -205,6 +209,7 @@ def cut_pieces(groups: Iterable[EntryGroup]) -> Iterator[list[EntryGroup]]:
         piece.append(group)
         count += len(group.entries)
         size += sum(map(len, group.entries))
+        # Bounded by both: a chunk of an upload has a quarter of a megabyte, a message a few hundred bytes.
         if count >= PIECE_ENTRIES or size >= PIECE_BYTES:
             yield piece
             piece, count, size = [], 0, 0

@@ -32,6 +32,7 @@ class IndexKeeper:
         """Build what is missing, several collections at once, and drop what the source has no more."""
         pairs = [pair for pair in self._pair_collections() if pair[0].kind != "view"]
         self._deps.reporter.phase("Building indexes", len(pairs))
+        # The server builds each by one scan; several at once use the disk that one leaves idle.
         run_parallel(self._build_collection, pairs, self._deps.jobs, Event())
 
     def drop_unique(self) -> None:
@@ -39,6 +40,7 @@ class IndexKeeper:
         in which two documents may have what only one of them has in the end."""
         for _, there in self._pair_collections():
             for index in there.indexes:
+                # The server refuses to drop that of `_id`, and no state of before has two documents with one.
                 if index.get("unique") and index["name"] != "_id_":
                     self._drop(there, str(index["name"]))
 
@@ -74,6 +76,7 @@ class IndexKeeper:
     def _build_collection(self, pair: tuple[Namespace, Namespace]) -> None:
         here, there = pair
         expected = list(map(pause_expiry, here.indexes))
+        # Dropped before anything is built: a name can stand for one definition only.
         missing, surplus = plan_indexes(expected, self._pause(there, expected))
         for name in surplus:
             self._drop(there, name)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from shared.kernel.errors import Locked, NotFound, Refused
+from shared.kernel.timestamps import format_compact
 from shared.migrate.copy import drop_copy
 from shared.migrate.cut_over import CutOver, CutOverOptions
 from shared.migrate.decide import plan_migration
@@ -25,9 +26,11 @@ from shared.records.holds import Holds
 
 log = logging.getLogger(__name__)
 
+# It is renewed while the command runs: a killed one keeps the next out for a minute, not for hours.
 _LEASE_DURATION = timedelta(seconds=60)
 ACTION = "migrate.cut-over"  # as approvals and the audit trail name it
 _JournalOf = Callable[[MigrationRecord], MigrationJournal]
+# The machine must not be powered off in the middle; a hold that nobody releases ends by itself.
 _HOLD, _HOLD_DURATION = "migrate", timedelta(hours=12)
 
 
@@ -48,8 +51,11 @@ def run_migration(
         record = load_migration(deps.state)
         if record is not None and not record.phase.ended and record.uploads_copied:
             options = replace(options, uploads_copied=True)  # said once is enough
+        # Checked at each run, not at the first only: rights, room and the oplog change while a copy takes
+        # days.
         plan = _plan(deps, options, record)
         if plan.refusals:
+            # One is named here; `--dry-run` lists them all.
             first = plan.refusals[0]
             raise Refused(f"cannot migrate: {first.name}", value=first.reason, hint=first.cure)
         if record is None or record.phase.ended:
@@ -68,6 +74,7 @@ def run_migration(
 
 def _plan(deps: MigrationDeps, options: MigrationOptions, record: MigrationRecord | None) -> MigrationPlan:
     source = observe_source(deps, options)
+    # What another migration, or one to another server, has made there is as foreign as anybody's.
     created, replayed = {}, False
     if record is not None and not record.phase.ended and record.target == deps.target.list_hosts():
         created, replayed = dict(record.created), bool(record.copied_until)
@@ -78,7 +85,7 @@ def _plan(deps: MigrationDeps, options: MigrationOptions, record: MigrationRecor
 def _begin(deps: MigrationDeps, plan: MigrationPlan, options: MigrationOptions, by: str) -> MigrationRecord:
     now = deps.clock.now()
     record = MigrationRecord(
-        id=now.strftime("%Y%m%dT%H%M%SZ"),
+        id=format_compact(now),
         phase=Phase.COPYING,
         began=now,
         by=by,
@@ -88,6 +95,7 @@ def _begin(deps: MigrationDeps, plan: MigrationPlan, options: MigrationOptions, 
         uploads_copied=options.uploads_copied,
     )
     names = f"{', '.join(record.source)} to {', '.join(record.target)}"
+    # The names of the members, never the URIs: those hold the passwords.
     AuditTrail(deps.state, deps.clock).append(by, "migrate.begin", names, "begun")
     log.info("migrate.begun", extra={"migration": record.id, "databases": list(record.databases)})
     return record
@@ -122,9 +130,11 @@ def cut_over(deps: MigrationDeps, options: CutOverOptions, *, by: str) -> Migrat
             raise Refused("the migration is not ready", value=record.phase, hint=hint)
         run = MigrationRun(deps, journal)
         if record.phase is Phase.READY:
+            # Asked before the last catching up, which loads both servers.
             approver = _require_approval(deps, record, by)
             run.make_ready()  # what is left for the pause is seconds of writes
             journal.save(approved_by=approver)
+        # Killed in the middle: what has to be compared is read again from the oplog, as memory has lost it.
         elif not record.phase.switched:
             run.follower.resume()
         CutOver(deps, run, options).execute()
@@ -137,6 +147,7 @@ def go_back_to_source(deps: MigrationDeps, *, by: str) -> MigrationRecord:
     with hold_migration(deps) as journal_of:
         journal = journal_of(_require_open(deps))
         was = journal.record.phase
+        # Ready and frozen is what a kill between the freeze and the first step leaves: that is to be undone.
         idle = was is Phase.READY and not journal.record.frozen
         if idle or was in (Phase.COPYING, Phase.FOLLOWING, Phase.ABORTING):
             raise Refused("there is nothing to go back from", value=was, hint="The chat is on the source.")
@@ -157,8 +168,10 @@ def abort_migration(deps: MigrationDeps, *, by: str) -> MigrationRecord:
         if record.phase.switched or (record.phase is Phase.RETURNING and record.opened_at):
             hint = "While nobody has written there: groundcrew migrate back."
             raise Refused("the chat is on the target already", value=record.phase, hint=hint)
+        # The source first: the chat must not wait for what is dropped at the target.
         if record.frozen or record.phase is Phase.RETURNING:
             return_to_source(deps, journal)
+        # Noted before: from here on the copy has holes, and no run may go on with it.
         journal.save(phase=Phase.ABORTING)
         dropped = drop_copy(deps, journal)
         _drop_markers(deps)
@@ -176,6 +189,7 @@ def watch_migration(deps: MigrationDeps) -> tuple[MigrationRecord, str]:
         if record is None:
             raise NotFound("there is no migration on record")
         journal = journal_of(record)
+        # Before the switch every write to the source is one that will be moved.
         if not record.phase.switched:
             return record, ""
         _require_hosts(deps, record)
@@ -183,6 +197,7 @@ def watch_migration(deps: MigrationDeps) -> tuple[MigrationRecord, str]:
         if late:
             log.error("migrate.source_written", extra={"migration": record.id, "namespace": late})
             send_notice(deps.notifications, late_write_notice(record, late))
+        # Once it is done the first write is known, and the marker gone.
         if record.phase is Phase.SWITCHED:
             watch_first_write(deps, journal)
         return journal.record, late
@@ -192,6 +207,7 @@ def _require_approval(deps: MigrationDeps, record: MigrationRecord, by: str) -> 
     """Who approved it; empty where policy asks for nobody. Raises Refused with the id to approve."""
     if deps.approvals is None:
         return ""
+    # The arguments are part of what is approved: an approval for one pair of servers opens no other.
     approvals, arguments = deps.approvals(), _approved_arguments(record)
     granted = approvals.find_granted(ACTION, arguments)
     if granted is not None:
@@ -223,6 +239,7 @@ def _drop_markers(deps: MigrationDeps) -> None:
         try:
             control.drop_marker()
         except Refused as error:
+            # No reason to fail: the migration is over, and the database of the marker does no harm.
             deps.reporter.note(f"the marker stays, drop the database {MARKER_DATABASE} yourself: {error}")
 
 

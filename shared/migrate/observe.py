@@ -32,6 +32,7 @@ def observe_source(deps: MigrationDeps, options: MigrationOptions) -> SourceFact
     control = deps.source_control
     moved = select_moved(deps.source.list_namespaces(), options.databases)
     databases = tuple(sorted({n.db for n in moved}))
+    # A name with a typing error would else move nothing of it, and the cut-over leave it behind.
     if missing := sorted({*options.databases} - {*databases}):
         raise UsageError("the source has no such database", value=", ".join(missing))
     if not moved:

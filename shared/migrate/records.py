@@ -93,6 +93,7 @@ class MigrationRecord:
         return "target" if self.phase.switched else "source"
 
 
+# JSON has neither times nor tuples: what a run reads back must compare equal to what it wrote.
 _TIMES = ("pause_began", "pause_ended", "updated")
 _LISTS = ("source", "target", "databases", "copied", "outside", "differences")
 
@@ -132,6 +133,7 @@ class MigrationJournal:
         self._lease.check()
         self.record = replace(self.record, **changes, updated=self._now())
         self._state.replace(CURRENT, encode_json(self.record), etag=None)
+        # Kept under its own name: the next migration writes over the current one.
         if self.record.phase.ended:
             self._state.replace(f"migrations/{self.record.id}.json", encode_json(self.record), etag=None)
         return self.record

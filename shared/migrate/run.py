@@ -63,6 +63,7 @@ class MigrationRun:
     def _copy(self) -> None:
         copy = DatabaseCopy(self._deps, self.journal)
         copy.begin()
+        # A run that was killed between copy and replay has nothing to copy again.
         if not self.journal.record.copied_until:
             copy.run()
         self.follower.replay_copy_window()
@@ -101,6 +102,7 @@ class MigrationRun:
         while True:
             before = self.journal.record.position
             self.follower.advance()
+            # The whole marker with its number: one of an earlier measurement would show a lag of nothing.
             if self._deps.target_control.read_marker() == marker:
                 return
             if self._deps.clock.now() - written > CATCH_UP_WITHIN:
@@ -109,6 +111,7 @@ class MigrationRun:
                     value=f"followed up to {self.journal.record.position}",
                     hint="Is a majority of the source's members up? Run it again then.",
                 )
+            # Only when nothing came: with a backlog each second of waiting would add to the lag.
             if self.journal.record.position == before:
                 self._deps.pause(1)
 

@@ -32,6 +32,7 @@ class TouchedDocuments:
     def add_operations(self, operations: Iterable[Operation | None]) -> None:
         """Note what they change. Raises Corrupt."""
         for operation in operations:
+            # Views hold no documents; their definitions are compared with the catalogue.
             if operation is None or operation.collection == VIEWS:
                 continue
             if operation.op == "c":
@@ -56,6 +57,7 @@ class TouchedDocuments:
         if operation.collection.startswith(BUCKETS):
             self.whole.add(operation.subject)
             return
+        # An update names its document in `o2`, an insert and a delete in `o`.
         identity = find_element(operation.o2 or operation.o, b"_id")
         if identity is None:
             self.whole.add(operation.name)

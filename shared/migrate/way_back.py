@@ -57,6 +57,7 @@ def find_first_write(deps: MigrationDeps, record: MigrationRecord) -> str:
     batches = deps.target_oplog.read_oplog(since, newest)
     later = (entry for batch in batches for entry in split_documents(batch) if read_timestamp(entry) > since)
     for operation in unpack_operations(later):
+        # Sessions and the marker are written by the server and by us.
         if operation is None or operation.db not in record.databases:
             continue
         if not (operation.op == "d" and operation.subject in expiring):
