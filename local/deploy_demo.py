@@ -68,6 +68,7 @@ class Site:
         default=lambda version: rocketchat(app_version=version)
     )
     adapt_values: Callable[[str], str] = field(default=str)
+    open_cluster: Callable[[], AbstractContextManager[KubernetesServer]] = KubernetesServer
     # How values are encrypted to a recipient; by the recipient's secret key, what was may be changed again.
     seal_values: Callable[[str, str, str], bytes] = field(
         default=lambda values, recipient, _secret: _seal_greeting(values, recipient)
@@ -83,7 +84,7 @@ class Site:
         self.directory.mkdir(parents=True, exist_ok=True)
         try:
             self.github = self._open.enter_context(GitHubServer())
-            self.cluster = self._open.enter_context(KubernetesServer())
+            self.cluster = self._open.enter_context(self.open_cluster())
             self.cluster.add({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
             self.cluster.add(_secret_manifest())
             self.people = self._open.enter_context(ChatServer())

@@ -289,6 +289,14 @@ def test_a_node_tells_the_images_that_it_has_and_what_they_take(stage):
 
 
 @pytest.fixture
+def measured(real: tuple[KubernetesServer, Path]) -> tuple[KubernetesServer, Path]:
+    """With a Prometheus behind the API, which a real one does not pass on to where tests may listen."""
+    if not isinstance(real[0], KubernetesServer):
+        pytest.skip("an API server refuses to pass requests on to loopback")
+    return real
+
+
+@pytest.fixture
 def real(tmp_path: Path) -> Iterator[tuple[KubernetesServer, Path]]:
     with open_cluster() as server:
         server.add({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
@@ -340,9 +348,11 @@ def somebody_else(server: KubernetesServer) -> None:
 
 
 @pytest.mark.parametrize("missing", [gone, not_up, no_sample, somebody_else])
-def test_where_prometheus_does_not_answer_the_node_is_there_and_its_disk_not_measured(real, missing, caplog):
+def test_where_prometheus_does_not_answer_the_node_is_there_and_its_disk_not_measured(
+    measured, missing, caplog
+):
     caplog.set_level("INFO", "shared.adapters.kubernetes")
-    server, kubeconfig = real
+    server, kubeconfig = measured
     server.add(*prometheus_objects())
     assert opened(kubeconfig).list_nodes(disks=True)[0].disk_free_bytes is not None
     assert caplog.messages == []
@@ -369,6 +379,8 @@ def test_a_prometheus_that_is_not_named_or_not_there_measures_nothing(real, name
 )
 def test_the_policy_says_which_prometheus_is_asked_if_any(real, tmp_path, policy, measured):
     server, kubeconfig = real
+    if not isinstance(server, KubernetesServer):
+        pytest.skip("an API server refuses to pass requests on to loopback")
     server.add(*prometheus_objects())
     (tmp_path / "policy.yaml").write_text(policy)
     code = (
@@ -390,8 +402,8 @@ def test_the_policy_says_which_prometheus_is_asked_if_any(real, tmp_path, policy
     assert ran.stdout.strip() == measured
 
 
-def test_prometheus_is_asked_only_for_the_disk_and_only_by_those_who_want_to_know(real):
-    server, kubeconfig = real
+def test_prometheus_is_asked_only_for_the_disk_and_only_by_those_who_want_to_know(measured):
+    server, kubeconfig = measured
     server.add(*prometheus_objects())
     cluster = opened(kubeconfig)
     cluster.list_nodes()

@@ -1,7 +1,7 @@
 """The app in its host with GitHub, a cluster and a chat beside it, once for all tests of this folder.
 
-The cluster is the stand-in always, since the chat's own pages follow what it runs; a real one is asked by
-tests/contract/test_releases.py and tests/local/kubernetes/e2e.
+The cluster is the stand-in, or the real one of GROUNDCREW_TEST_KUBECONFIG, whose Deployment the chat's own
+pages follow.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from local.rocketchat.seed import seed_database
 from local.stack import ROOT, Stack
 from shared.deploy.records.deploy_record import DeployRecord
 from shared.kernel.errors import GroundcrewError
+from tests.support.clusters import open_cluster
 
 
 @dataclass
@@ -63,7 +64,7 @@ def place(
     except GroundcrewError as error:
         pytest.skip(str(error))
     folder = tmp_path_factory.mktemp("deploy")
-    with Site(folder / "site") as site:
+    with Site(folder / "site", open_cluster=open_cluster) as site:
         policy = site.policy((ROOT / "policy.yaml").read_text())
         settings = dict(site.settings)
         with Stack(folder / "stack", policy=policy, storage=take_account(), environment=settings) as stack:
