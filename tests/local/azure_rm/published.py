@@ -3,7 +3,7 @@
 `specs/` has extracts of names, types and values for the fields that the stand-in answers with, each with its
 source. Read there in November 2026: activity, addresses, clusters and events. Compute and disks are held
 against the models of Microsoft's client, which is generated from the same documents. Prices have no document;
-their fields are those of the API's page. With `GROUNDCREW_AZURE_SPECS` (a checkout of
+their fields are those of the API's page. With `GROUNDCREW_TEST_AZURE_SPECS` (a checkout of
 Azure/azure-rest-api-specs) the whole documents are taken instead.
 """
 
@@ -33,7 +33,7 @@ class Document:
     def __init__(self, name: str) -> None:
         extract = json.loads((EXTRACTS / f"{name}.json").read_text(encoding="utf-8"))
         self.definitions: dict[str, Any] = extract["definitions"]
-        if checkout := os.environ.get("GROUNDCREW_AZURE_SPECS"):
+        if checkout := os.environ.get("GROUNDCREW_TEST_AZURE_SPECS"):
             # The extract stays beneath, for what is in no document: the list of prices has none.
             for path in (
                 path for one in extract["folders"] for path in sorted(Path(checkout, one).glob("*.json"))

@@ -209,7 +209,7 @@ def test_whole_documents_take_the_place_of_extracts(tmp_path: Path, monkeypatch:
     for where, name, definition in ((common, "Resource", base), (folder, "DataDisk", whole)):
         where.mkdir(parents=True)
         (where / "any.json").write_text(json.dumps({"definitions": {name: definition}}))
-    monkeypatch.setenv("GROUNDCREW_AZURE_SPECS", str(tmp_path))
+    monkeypatch.setenv("GROUNDCREW_TEST_AZURE_SPECS", str(tmp_path))
     document = Document("compute")
     assert document.faults({"lun": 0}, "DataDisk") == ["DataDisk.id: missing"]
     assert document.faults({"id": "x", "createOption": "Attach"}, "DataDisk") == [
