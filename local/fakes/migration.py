@@ -121,14 +121,15 @@ class MemoryControl:
 
     def write_marker(self, marker: MarkerState) -> None:
         """With its entry in the oplog."""
-        document = {"_id": "marker", "migration": marker.migration, "number": marker.number}
-        self.database.write(MARKER_DATABASE, MARKER_COLLECTION, dict(document))
+        fields = {"migration": marker.migration, "number": marker.number, "databases": [*marker.databases]}
+        self.database.write(MARKER_DATABASE, MARKER_COLLECTION, {"_id": "marker", **fields})
 
     def read_marker(self) -> MarkerState:
         """What lies there."""
         raw = next(iter(self.database.contents().get(_NAME, ())), None)
         row = bson.decode(raw) if raw else {}
-        return MarkerState(str(row.get("migration", "")), int(row.get("number", 0)))
+        databases = tuple(row.get("databases", ()))
+        return MarkerState(str(row.get("migration", "")), int(row.get("number", 0)), databases)
 
     def drop_marker(self) -> None:
         """If it is there."""

@@ -174,14 +174,19 @@ class DatabaseCopy:
 def drop_copy(deps: MigrationDeps, journal: MigrationJournal) -> int:
     """Drop what the migration has made at the target; how many collections and views that were.
 
-    Once the oplog was replayed all that lies in the databases is its own: they were empty before.
+    By its uuid, and where the target itself has the marker of this migration all of the databases in it: they
+    were empty before. Whoever can write the journal cannot write there, and so cannot have us drop anything.
     """
     record, dropped = journal.record, 0
+    marker = deps.target_control.read_marker()
+    own_databases = marker.databases if marker.migration == record.id else ()
     for namespace in select_moved(deps.target.list_namespaces(), record.databases):
-        if record.copied_until or is_own(namespace, record.created):
+        if namespace.db in own_databases or is_own(namespace, record.created):
             journal.check()
             deps.target.drop_collection(namespace)
             dropped += 1
+        else:
+            deps.reporter.note(f"left at the target, since nothing shows whose it is: {namespace.name}")
     return dropped
 
 

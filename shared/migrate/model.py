@@ -185,7 +185,11 @@ class ChatClient:
 
 @dataclass(frozen=True, slots=True)
 class MarkerState:
-    """The marker at one of the servers: which migration wrote it, and its number; 0 where there is none."""
+    """The marker at one of the servers: which migration wrote it, and its number; 0 where there is none.
+
+    `databases` are those that are moved: at the target they are the migration's own, whatever a journal says.
+    """
 
     migration: str = ""
     number: int = 0
+    databases: tuple[str, ...] = ()

@@ -91,7 +91,7 @@ class MigrationRun:
     def _measure_lag(self) -> timedelta:
         """From the marker's writing at the source until it is seen at the target, by one clock: ours."""
         deps, record = self._deps, self.journal.record
-        marker = MarkerState(record.id, record.marker + 1)
+        marker = MarkerState(record.id, record.marker + 1, record.databases)
         self.journal.save(marker=marker.number)
         written = deps.clock.now()
         deps.source_control.write_marker(marker)

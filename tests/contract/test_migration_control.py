@@ -106,8 +106,8 @@ def test_a_server_that_is_read_only_refuses_what_the_chat_writes_until_it_is_tak
 def test_the_marker_is_the_newest_that_was_written(side: Side) -> None:
     assert side.control.read_marker() == MarkerState()
     for number in (1, 2):
-        side.control.write_marker(MarkerState("20260105T030000Z", number))
-    assert side.control.read_marker() == MarkerState("20260105T030000Z", 2)
+        side.control.write_marker(MarkerState("20260105T030000Z", number, ("rocketchat",)))
+    assert side.control.read_marker() == MarkerState("20260105T030000Z", 2, ("rocketchat",))
     side.control.drop_marker()
     side.control.drop_marker()
     assert side.control.read_marker() == MarkerState()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import bson
@@ -18,7 +19,7 @@ from shared.migrate.job import (
     watch_migration,
 )
 from shared.migrate.model import PAUSED_EXPIRY, ChatClient, MigrationOptions, Phase
-from shared.migrate.records import load_migration
+from shared.migrate.records import CURRENT, load_migration
 from shared.mongodb.model import Namespace
 from shared.records.deploy_freeze import read_deploy_freeze
 from tests.support.approvals import make_approvals
@@ -412,6 +413,17 @@ def test_an_aborted_migration_leaves_an_empty_target_and_the_chat_where_it_was(w
     assert world.try_write()
     with pytest.raises(NotFound):
         abort_migration(world.deps(), by="ben")
+
+
+def test_a_journal_that_somebody_has_changed_drops_nothing_of_others(world) -> None:
+    """Whoever can write to the storage can write there that all of a database is ours."""
+    world.target.write("shop", "orders", {"_id": 1})
+    data = json.loads(world.state.read(CURRENT)[0])
+    data |= {"databases": ["shop", DB], "created": {**data["created"], "shop.orders": ""}}
+    world.state.replace(CURRENT, json.dumps(data).encode(), etag=None)
+    abort_migration(world.deps(), by="ben")
+    assert set(world.target.contents()) == {"shop.orders"}
+    assert world.reporter.notes[-1].endswith("whose it is: shop.orders")
 
 
 def test_after_the_cut_over_nothing_is_aborted(world) -> None:

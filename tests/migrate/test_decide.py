@@ -147,3 +147,13 @@ def test_a_source_that_cannot_be_made_read_only_is_told_and_one_that_hides_conne
     plan = plan_migration(replace(SOURCE, sees_clients=False), TARGET, MigrationOptions())
     assert plan.refusals == (hidden,)
     assert "clusterMonitor" in hidden.describe()
+
+
+def test_where_uploads_lie_is_said_by_store_and_by_setting() -> None:
+    def reason(kind: str, **stores: int) -> str:
+        return check_of("uploads", replace(SOURCE, uploads=UploadFacts(kind, stores))).reason
+
+    none_yet = "not in the database: none yet; FileUpload_Storage_Type is AmazonS3"
+    assert reason("AmazonS3") == none_yet
+    nowhere = "not in the database: 1 in no store, 2 in Webdav; FileUpload_Storage_Type is not set"
+    assert reason("", **{"": 1, "Webdav": 2}) == nowhere

@@ -197,7 +197,8 @@ class MongoMoving:
 
     def write_marker(self, marker: MarkerState) -> None:
         """See `ServerControl.write_marker`."""
-        change = {"$set": {"migration": marker.migration, "number": marker.number}}
+        fields = {"migration": marker.migration, "number": marker.number, "databases": [*marker.databases]}
+        change = {"$set": fields}
         with translate_errors("writing the marker"):
             # By a majority: a marker that a failover rolls back would have shown what is not so.
             self._markers(_MAJORITY).update_one({"_id": _MARKER_ID}, change, upsert=True)
@@ -206,7 +207,8 @@ class MongoMoving:
         """See `ServerControl.read_marker`."""
         with translate_errors("reading the marker"):
             row = self._markers().find_one({"_id": _MARKER_ID}) or {}
-        return MarkerState(str(row.get("migration", "")), int(row.get("number", 0)))
+        databases = tuple(map(str, row.get("databases") or ()))
+        return MarkerState(str(row.get("migration", "")), int(row.get("number", 0)), databases)
 
     def drop_marker(self) -> None:
         """See `ServerControl.drop_marker`."""
