@@ -6,11 +6,13 @@ output "id" {
 output "host" {
   description = "The address of the Kubernetes API."
   value       = azurerm_kubernetes_cluster.this.kube_config[0].host
+  sensitive   = true # as the whole of kube_config is to the provider
 }
 
 output "ca_certificate" {
   description = "Its certificate authority, in PEM."
   value       = base64decode(azurerm_kubernetes_cluster.this.kube_config[0].cluster_ca_certificate)
+  sensitive   = true
 }
 
 output "public_address" {
