@@ -88,7 +88,7 @@ def find_runaways(sets: Sequence[SetSizes]) -> list[RunawayCollection]:
     for name, size in newest.sizes.items():
         grown = size - before.sizes.get(name, 0)
         usual = _usual_per_day(sets[:-1], name) * _days(before, newest)
-        if grown >= _RUNAWAY_BYTES and grown >= _RUNAWAY_FACTOR * max(0.0, usual):
+        if grown >= _RUNAWAY_BYTES and grown >= _RUNAWAY_FACTOR * usual:
             found.append(RunawayCollection(name, grown, size, before.at, newest.at))
     return sorted(found, key=lambda one: -one.grown_bytes)
 
