@@ -28,6 +28,7 @@ EQUIVALENTS = ROOT / "bench" / "mutation_equivalents.json"
 DEFAULT = (
     "shared/*/decide.py",
     "shared/*/*/decide.py",
+    "shared/*/*/*/decide.py",
     "shared/restore/compare.py",
     "shared/deploy/state_machine.py",
     "shared/deploy/watermark.py",
