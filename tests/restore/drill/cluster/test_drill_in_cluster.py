@@ -309,6 +309,16 @@ def test_nothing_is_started_on_a_node_without_room(drills, cluster, change, reas
     assert run_drill(drills.cluster_deps(cluster), drills.reporter).outcome == PROVEN
 
 
+def test_an_image_that_the_node_lacks_needs_its_place_too(drills, cluster) -> None:
+    # 4 GiB for the copy, a fifth of 120 GiB that stays free, and 2 GiB for the image.
+    cluster.nodes = [replace(ROOMY_NODE, disk_free_bytes=29 * GIB)]
+    with pytest.raises(Unavailable, match="29 GiB of disk free of 30 needed"):
+        run_drill(drills.cluster_deps(cluster), drills.reporter)
+    there = frozenset({"docker.io/library/mongo:8.0.15"})
+    cluster.nodes = [replace(ROOMY_NODE, disk_free_bytes=29 * GIB, images=there)]
+    assert run_drill(drills.cluster_deps(cluster), drills.reporter).outcome == PROVEN
+
+
 @pytest.mark.parametrize(
     ("setup", "reason"),
     [
