@@ -69,6 +69,7 @@ def migrate(
     Copies, follows what is written meanwhile until nothing is left behind, and compares. Changes nothing for
     the chat before `groundcrew migrate cut-over`. Run it again to go on where it was interrupted.
     """
+    # click calls the group before each of its commands.
     if context.invoked_subcommand is not None:
         return
     from shared.migrate import job
@@ -158,6 +159,7 @@ def back(from_uri: str, to_uri: str, no_cluster: bool, yes: bool, json_: bool) -
     from shared.migrate.records import load_migration
 
     confirm("Move the chat back to the server of before?", yes=yes)
+    # The Secret is the one on record: who goes back in a hurry is not asked for what the cut-over was given.
     record = load_migration(wiring.migration_state())
     with progress_bar(quiet=json_) as reporter:
         deps = connect(
@@ -187,6 +189,7 @@ def _print_record(record: MigrationRecord, *, json_: bool, late: str = "", switc
 
 
 def _read_new_uri(secret: str, text: str) -> str:
+    # Not taken from --to-uri: that user may do more than the chat's own should.
     if secret and not text:
         raise UsageError("--secret needs --new-uri", hint="The chat's own address of the target: @FILE or -.")
     return read_option("--new-uri", text)

@@ -95,6 +95,7 @@ def orders(json_: bool) -> None:
     from shared.power import job
     from shared.power.overrides import describe_span
 
+    # Neither Azure nor backups are asked: this answers without being signed in, and while they are down.
     orders_listed = job.list_orders(inventory_wiring.build_inventory(asks=False))
     if json_:
         print_answer([{"machine": machine, **asdict(order)} for machine, order in orders_listed], json_=True)
@@ -120,6 +121,8 @@ def cancel(order_id: str, json_: bool) -> None:
     order = job.cancel_order(deps, order_id, by=current_user())
     if not json_:
         err.print(f"Cancelled: {order.id}")
+    # At once: without the order the machine may have to start or to stop, which the timer would do minutes
+    # later.
     _print_results(job.run_tick(deps), json_)
 
 
@@ -152,6 +155,7 @@ def plan(machine: str, days: int, json_: bool) -> None:
     """Show when MACHINE (or all) will be up in the days ahead, by calendar and orders."""
     from shared.power.forecast import forecast_spans
 
+    # Neither Azure nor backups are asked: the plan is policy's and the orders'.
     rows = forecast_spans(inventory_wiring.build_inventory(asks=False), machine, timedelta(days=days))
     if json_:
         fields = ("machine", "up", "since", "until", "reason")

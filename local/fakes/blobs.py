@@ -46,6 +46,7 @@ class MemoryBlobs:
         """Write over the version `etag`, or unconditionally if None. Raises `Conflict`, `Locked`."""
         with self._lock:
             entry = self._stored.get(check_blob_name(name))
+            # If-Match on a blob that is gone fails as on one that has changed.
             if etag and (entry is None or entry[1].etag != etag):
                 raise Conflict(f"blob {name} has changed", hint="Read it again and decide anew.")
             self._refuse_if_leased(name)
@@ -64,6 +65,7 @@ class MemoryBlobs:
         return self._read_chunks(name, etag, chunk_bytes)
 
     def _read_chunks(self, name: str, etag: str | None, chunk_bytes: int) -> Iterator[bytes]:
+        # An empty blob is asked for as well: one that is missing has to raise.
         position, total = 0, 1
         while position < total:
             try:
@@ -128,6 +130,7 @@ class MemoryBlobs:
         self._versions += 1
         # Azure tells whole seconds.
         now = self._clock.now().replace(microsecond=0)
+        # The quotes are part of an etag, and come back in If-Match as they are.
         info = BlobInfo(name, len(data), now, f'"0x{self._versions:X}"')
         self._stored[name] = (bytes(data), info)
         return info
@@ -144,6 +147,7 @@ class MemoryBlobs:
 
     def _acquire_lease(self, name: str, duration: timedelta) -> str:
         with self._lock:
+            # Azure leases blobs only, and no names: the lock is an empty one.
             if name not in self._stored:
                 self._put(name, b"")
             self._refuse_if_leased(name)
@@ -187,19 +191,19 @@ class _MemoryUpload:
 class _MemoryLease:
     def __init__(self, blobs: MemoryBlobs, name: str, duration: timedelta) -> None:
         self._blobs, self._name, self._duration = blobs, name, duration
-        self._find_holder = ""
+        self._holder = ""
 
     def __enter__(self) -> _MemoryLease:
-        self._find_holder = self._blobs._acquire_lease(self._name, self._duration)
+        self._holder = self._blobs._acquire_lease(self._name, self._duration)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._blobs._release_lease(self._name, self._find_holder)
+        self._blobs._release_lease(self._name, self._holder)
 
     def check(self) -> None:
-        if not self._blobs._is_held_by(self._name, self._find_holder):
+        if not self._blobs._is_held_by(self._name, self._holder):
             raise Locked(
                 f"the lease on blob {self._name} is lost",
                 hint="The work stops here; the next run continues it.",

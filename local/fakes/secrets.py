@@ -94,6 +94,7 @@ class MemoryAuthority:
     def prove(self, value: Secret, label: str) -> None:
         """See `CredentialAuthority.prove`."""
         self.proofs += 1
+        # On the way back the old one is proved, which works whatever is wrong with the new one.
         old = value.reveal() == self.first.reveal()
         if self.proof is not None and not old:
             raise self.proof
@@ -180,6 +181,7 @@ class MemoryReaders:
 
     def restart(self, reader: SecretReader, mark: str) -> None:
         """See `ReaderControl.restart`."""
+        # A killed run asks again with the same mark: pods that are restarted already are left alone.
         if self._marks.get(str(reader)) == mark:
             return
         self.restarts += 1

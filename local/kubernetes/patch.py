@@ -33,6 +33,7 @@ def json_patch(target: Object, operations: Any) -> Object:
     """RFC 6902. Raises `ApiError` 422 for a path that is not there or a test that fails."""
     if not isinstance(operations, list):
         raise bad_request("error decoding patch: a JSON Patch is a list of operations")
+    # All operations or none: the third of them may fail.
     document = copy.deepcopy(target)
     for operation in operations:
         try:
@@ -46,6 +47,7 @@ def json_patch(target: Object, operations: Any) -> Object:
 def _parse_pointer(text: str) -> list[str]:
     if text and not text.startswith("/"):
         raise ValueError(text)
+    # In this order (RFC 6901, section 4): the other one would make a `/` of `~01`.
     return [part.replace("~1", "/").replace("~0", "~") for part in text.split("/")[1:]]
 
 
@@ -56,6 +58,7 @@ def _resolve_pointer(document: Any, parts: list[str]) -> Any:
 
 
 def _parse_index(part: str) -> int:
+    # RFC 6901: no leading zero, so that each place has one name only.
     if not part.isdigit() or (part != "0" and part.startswith("0")):
         raise ValueError(part)
     return int(part)
@@ -71,6 +74,7 @@ def _apply_operation(document: Any, operation: Any) -> Any:
         case "replace":
             if not parts:
                 return operation["value"]
+            # `replace` needs something that is there, where `add` does not (RFC 6902, section 4.3).
             _resolve_pointer(document, parts)
             _remove_value(document, parts)
             return _add_value(document, parts, operation["value"])
@@ -84,6 +88,7 @@ def _apply_operation(document: Any, operation: Any) -> Any:
             )
         case "test":
             actual, expected = _resolve_pointer(document, parts), operation["value"]
+            # In Python True equals 1, in JSON it does not.
             if actual != expected or isinstance(actual, bool) != isinstance(expected, bool):
                 raise ValueError("test failed")
         case _:

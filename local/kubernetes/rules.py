@@ -14,6 +14,7 @@ from local.kubernetes.validation import Cause
 
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+# https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _LABEL_KEY = re.compile(r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _DATA_KEY = re.compile(r"[-._a-zA-Z0-9]+")
@@ -74,6 +75,8 @@ def _check_pod(spec: Mapping[str, Any], path: str, claimed: Set[str] = frozenset
                 yield f"{where}.image", "FieldValueRequired", "Required value"
             for probe in ("livenessProbe", "startupProbe"):
                 threshold = (container.get(probe) or {}).get("successThreshold", 1)
+                # One success is enough to live; only readiness may ask for several.
+                # https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#container-probes
                 if threshold != 1:
                     field = f"{where}.{probe}.successThreshold"
                     yield field, "FieldValueInvalid", f"Invalid value: {threshold}: must be 1"
@@ -110,6 +113,7 @@ def _check_deployment(item: Object) -> Iterator[Cause]:
     if strategy.get("type") == "Recreate" and rolling is not None:
         message = "Forbidden: may not be specified when strategy `type` is 'Recreate'"
         yield "spec.strategy.rollingUpdate", "FieldValueForbidden", message
+    # With neither one more nor one fewer no pod could ever be replaced.
     zeros = (0, "0", "0%")
     if rolling and rolling.get("maxSurge") in zeros and rolling.get("maxUnavailable") in zeros:
         field = "spec.strategy.rollingUpdate.maxUnavailable"
@@ -136,6 +140,7 @@ def _check_data(item: Object) -> Iterator[Cause]:
 
 def _check_job(item: Object) -> Iterator[Cause]:
     spec = item["spec"]["template"].get("spec") or {}
+    # A pod's default, under which a Job would never end: so it has to be written.
     if spec.get("restartPolicy", "Always") not in ("Never", "OnFailure"):
         message = 'Required value: valid values: "OnFailure", "Never"'
         yield "spec.template.spec.restartPolicy", "FieldValueRequired", message
@@ -145,8 +150,10 @@ def _check_job(item: Object) -> Iterator[Cause]:
 def _check_service(item: Object) -> Iterator[Cause]:
     spec = item.get("spec") or {}
     ports = spec.get("ports") or ()
+    # A name for another host, and a headless Service, listen on nothing themselves.
     if not ports and spec.get("type") != "ExternalName" and spec.get("clusterIP") != "None":
         yield "spec.ports", "FieldValueRequired", "Required value"
+    # With one port a name may be missing; a chart that adds a second one without names is refused here.
     if len(ports) > 1:
         for number, port in enumerate(ports):
             if not port.get("name"):
@@ -195,6 +202,8 @@ _STATEFUL_MUTABLE = (
     "minReadySeconds",
 )
 # What an update must leave as it is.
+# In apps/v1 a new selector would leave the pods of before to nobody: charts that change it fail here.
+# https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#label-selector-updates
 _IMMUTABLE: Mapping[str, tuple[str, ...]] = {
     "deployments": ("selector",),
     "replicasets": ("selector",),
@@ -207,6 +216,7 @@ _IMMUTABLE: Mapping[str, tuple[str, ...]] = {
 def check_object(item: Object, resource: ApiResource) -> None:
     """Raises `ApiError` 422."""
     causes = list(_check_metadata(item, resource))
+    # What custom resources may hold is said by their own schema.
     if not resource.custom and resource.plural in _CHECKS:
         causes += _CHECKS[resource.plural](item)
     if causes:
@@ -249,6 +259,8 @@ def _check_changes(before: Object, after: Object, plural: str) -> Iterator[Cause
         yield "data", "FieldValueForbidden", "Forbidden: field is immutable when `immutable` is set"
     if plural == "secrets" and before.get("type") != after.get("type"):
         yield "type", "FieldValueInvalid", f'Invalid value: "{after.get("type")}": field is immutable'
+    # Who may edit a binding must not give it another role: it is deleted and made anew.
+    # https://kubernetes.io/docs/reference/access-authn-authz/rbac/#clusterrolebinding-example
     if plural in ("rolebindings", "clusterrolebindings") and before.get("roleRef") != after.get("roleRef"):
         yield "roleRef", "FieldValueInvalid", "Invalid value: cannot change roleRef"
 

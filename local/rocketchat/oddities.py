@@ -60,6 +60,7 @@ def _number_values() -> dict[str, Any]:
 
 def _texts_and_containers() -> dict[str, Any]:
     deep: Document = {}
+    # The server refuses more than 100: https://www.mongodb.com/docs/manual/reference/limits/
     for level in range(80):
         deep = {"level": level, "in": [deep] if level % 2 else deep}
     return {
@@ -69,6 +70,7 @@ def _texts_and_containers() -> dict[str, Any]:
         **{f"string {number}": text for number, text in enumerate(ODD_TEXTS)},
         "document empty": {},
         "document deep": deep,
+        # What a query, a path or JavaScript would take for something else.
         "document keys": {
             "": 1,
             "a.b": 2,
@@ -86,6 +88,7 @@ def _texts_and_containers() -> dict[str, Any]:
 
 
 def _binary_values() -> dict[str, Any]:
+    # Subtype 2 has a second length within, which a copy by hand easily counts twice.
     subtypes = (0, 1, 2, 3, 4, 5, 7, 8, 9, 128, 255)
     return {f"binary {subtype}": Binary(bytes(range(16)), subtype) for subtype in subtypes} | {
         "binary empty": Binary(b""),
@@ -94,6 +97,7 @@ def _binary_values() -> dict[str, Any]:
 
 
 def _other_values() -> dict[str, Any]:
+    # Several of these are no Python datetime: who decodes them instead of copying bytes fails.
     dates = {"epoch": 0, "1969": -1, "year one": -62_135_596_800_000, "year 10000": 253_402_300_800_000}
     dates |= {"lowest": -(2**63), "highest": 2**63 - 1}
     return {
@@ -140,6 +144,7 @@ def _raw_element(kind: str, payload: tuple[int, bytes]) -> bytes:
 def every_id(seed: int) -> Iterator[Document]:
     """`odd_ids`: ids of all types an id may have, none equal to another by the server's comparison."""
     dice = Dice(seed, "odd_ids")
+    # Arrays, regular expressions and undefined are missing: no server takes them as an `_id`.
     fixed: tuple[Any, ...] = (
         MinKey(),
         MaxKey(),

@@ -44,6 +44,7 @@ def _user_document(
         "_updatedAt": bson_date(last_login),
         "federated": False,
     }
+    # rocket.cat, which each server makes for itself: no address, no password, no services.
     if number == 0:
         return document
     named = [room for room in rooms if room.kind in "cp"]
@@ -61,6 +62,7 @@ def _user_document(
         "requirePasswordChange": False,
         "roomRolePriorities": {room.id: dice.pick_one((500, 1000, 2000, 10000)) for room in named},
         "settings": {"preferences": _user_preferences(dice)},
+        # Names that people choose: beyond ASCII, and with null for what was never filled in.
         "customFields": {"Abteilung": speaker.words(1), "floor": str(dice.draw_below(9)), "größe": None},
     }
 
@@ -91,6 +93,7 @@ def _user_services(dice: Dice, created: int, last_login: int) -> Document:
         "email": {"verificationTokens": []},
         "oauth_corp": {
             "id": dice.make_object_id(),
+            # The driver of Node.js writes whole numbers beyond 32 bits as doubles.
             "expiresAt": float(last_login + DAY),
             "scope": ["openid", "email"],
         },
@@ -105,6 +108,7 @@ def _user_preferences(dice: Dice) -> Document:
         "sidebarViewMode": dice.pick_one(("medium", "condensed", "extended")),
         "highlights": [],
         "desktopNotifications": "default",
+        # Spelt so by Rocket.Chat itself.
         "themeAppearence": dice.pick_one(("auto", "dark", "light")),
         "muteFocusedConversations": True,
         "notificationsSoundVolume": dice.draw_between(0, 100),
@@ -144,6 +148,7 @@ def room_documents(world: ChatWorld, seed: int) -> Iterator[Document]:
         }
         if room.last_message is not None:
             document |= {"lm": bson_date(room.last_at), "lastMessage": room.last_message}
+        # Direct messages have no name: each side is shown the other's.
         if room.kind == "d":
             document["uids"] = [person.id for person in room.members]
             document["usernames"] = [person.username for person in room.members]

@@ -149,6 +149,7 @@ class Writer:
             for action in _draw_actions(self._live):
                 if self._over.wait(max(0.0, due - time.monotonic())):
                     return
+                # After a pause of the machine at most a second is made up for, not all of it in one burst.
                 due = max(due, time.monotonic() - 1.0) + self._write(self._live, action)
         except Exception as error:  # noqa: BLE001 - handed to whoever calls stop()
             with self._changed:

@@ -100,6 +100,7 @@ class TlsHostProbe:
                     _send(connection, outgoing, deadline)
                     data = _receive(connection, deadline)
                     received += len(data)
+                    # A host that sends without end would fill the memory before the deadline.
                     if received > _MAX_BYTES:
                         raise Unavailable(f"{target.name} sends more than a handshake has") from None
                     incoming.write(data) if data else incoming.write_eof()

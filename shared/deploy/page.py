@@ -133,7 +133,7 @@ def _format_title(record: DeployRecord) -> str:
 
 
 def _format_headline(record: DeployRecord, now: datetime) -> str:
-    # "smoke" alone reads like a fire on a phone at night.
+    # `smoke` alone may be read as a fire.
     word = "smoke test" if record.state is DeployState.SMOKE else record.state.value.replace("_", " ")
     return word if record.state.final else f"{word}, for {format_duration(now - record.state_since)}"
 

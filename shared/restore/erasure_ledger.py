@@ -63,6 +63,7 @@ class ErasureLedger:
         if not self.trusted:
             raise Refused(f"{name} is signed by an unknown signer")
         erasure = verify_record(Erasure, self.state.read(name)[0], name=name, trusted=self.trusted).record
+        # A signed entry under another name would hide the one that belongs there.
         if name != _entry_name(erasure):
             hint = "See who can write to the container."
             raise Corrupt(f"{name} is the entry of another erasure", value=erasure.subject, hint=hint)

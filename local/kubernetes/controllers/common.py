@@ -16,6 +16,7 @@ from local.kubernetes.registry import Write, format_timestamp
 
 MANAGER = "kube-controller-manager"
 KUBELET = "kubelet"
+# kubernetes/apimachinery, pkg/util/rand: no vowels, so that no word comes of it, and no 0, 1 and 3.
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 
 
@@ -73,6 +74,8 @@ class Context:
                 resource, item["metadata"].get("namespace", ""), item, Write(manager, "Ignore")
             )
         except ApiError as error:
+            # A quota, or a namespace on its way out: real controllers try again, and say why in an event or a
+            # condition.
             if error.code in (403, 404, 409):
                 self.refusal = error.message
                 return None
@@ -159,6 +162,7 @@ def owner_reference(owner: Object) -> list[Object]:
             "name": owner["metadata"]["name"],
             "uid": owner["metadata"]["uid"],
             "controller": True,
+            # As `metav1.NewControllerRef` does: a foreground deletion of the owner waits for this one.
             "blockOwnerDeletion": True,
         }
     ]
@@ -204,6 +208,7 @@ def with_condition(
         entry["message"] = message
     before = find_condition(status, kind)
     unchanged = before is not None and before["status"] == value
+    # Whoever waits for a condition measures since when it holds: each step would else begin that anew.
     entry["lastTransitionTime"] = before["lastTransitionTime"] if before and unchanged else now
     for key, time_ in extra.items():
         same = before is not None and unchanged and before.get("reason", "") == reason

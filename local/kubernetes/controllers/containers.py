@@ -11,6 +11,7 @@ from local.kubernetes.controllers.common import KUBELET, Context, short_digest, 
 from local.kubernetes.defaults import stable_address
 from local.kubernetes.errors import Object
 
+# Doubled up to five minutes: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#restart-policy
 _BACKOFF_SECONDS = 10.0
 _MOST_IMAGES = 50  # that a node tells of
 
@@ -29,6 +30,8 @@ def update_containers(context: Context, pod: Object) -> None:
         status["initContainerStatuses"] = _container_statuses(
             context, pod, first, status.get("initContainerStatuses") or [], True
         )
+    # A sidecar has started once it runs, and never ends: whoever waited for its end would wait for ever.
+    # https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/
     sidecars = [each.get("restartPolicy") == "Always" for each in first]
     done = all(
         _exit_code(each) == 0 or (sidecar and "running" in each["state"])
@@ -55,6 +58,7 @@ def _container_statuses(
         status = copy.deepcopy(by_name.get(container["name"])) or _waiting_status(
             container, "ContainerCreating"
         )
+        # Init containers run one after the other; those to come read as the pod's own do, PodInitializing.
         if blocked:
             row.append(_waiting_status(container, "PodInitializing"))
             continue
@@ -88,6 +92,8 @@ def _advance_container(
 ) -> None:
     """Move one container on as far as time allows, in place."""
     key = (pod["metadata"]["uid"], container["name"], status["restartCount"], initial)
+    # Of a pod that restarts always, init containers are restarted on failure only: once done they stay done.
+    # https://kubernetes.io/docs/concepts/workloads/pods/init-containers/#detailed-behavior
     policy = (
         "OnFailure" if initial and pod["spec"]["restartPolicy"] == "Always" else pod["spec"]["restartPolicy"]
     )
@@ -102,6 +108,7 @@ def _advance_container(
         if context.is_due((*key, "backoff"), seconds):
             _launch_container(context, pod, container, status)
     elif _pull_image(context, pod, container, status, key):
+        # After the pull, as the kubelet does it: a missing Secret shows only once the image is there.
         if problem := _configuration_error(context, pod, container):
             _set_waiting(context, pod, status, "CreateContainerConfigError", problem, "Failed")
         else:
@@ -117,6 +124,7 @@ def _pull_image(
     if context.behaviour.can_pull(image):
         _record_node_image(context, image)
         return True
+    # The attempt that fails reads ErrImagePull, and the wait for the next one ImagePullBackOff.
     if context.is_due((*key, "pull again"), 2.0):
         _set_waiting(context, pod, status, "ImagePullBackOff", f'Back-off pulling image "{image}"', "BackOff")
     else:

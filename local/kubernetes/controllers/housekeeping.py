@@ -182,6 +182,8 @@ def _bind_claims(context: Context) -> None:
         meta, spec = item["metadata"], item["spec"]
         known = context.store.get(("storage.k8s.io", "storageclasses"), "", spec["storageClassName"])
         waits = (known or {}).get("volumeBindingMode") == "WaitForFirstConsumer"
+        # A claim that no pod uses stays Pending for ever, there as here: a restore that waits for it would
+        # hang. https://kubernetes.io/docs/concepts/storage/storage-classes/#volume-binding-mode
         if known is None or (waits and (meta["namespace"], meta["name"]) not in used):
             continue
         _bind_claim(context, item, known)
@@ -225,6 +227,8 @@ def _update_budgets(context: Context) -> None:
         pods = [] if terms is None else live_pods(context.list_kind("Pod", item["metadata"]["namespace"]))
         chosen = [pod for pod in pods if selectors.match_labels(terms or (), pod["metadata"].get("labels"))]
         total, healthy = len(chosen), sum(map(is_ready, chosen))
+        # Both percentages are rounded up:
+        # https://kubernetes.io/docs/tasks/run-application/configure-pdb/#rounding-logic-when-specifying-percentages
         if "maxUnavailable" in item["spec"]:
             needed = max(0, total - resolve_portion(item["spec"]["maxUnavailable"], total, up=True))
         else:

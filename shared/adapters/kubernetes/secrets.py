@@ -38,6 +38,7 @@ class KubernetesSecrets:
     def write(self, home: SecretHome, value: Secret, version: str) -> None:
         """See `SecretHomes.write`."""
         data = {home.key: base64.b64encode(value.reveal().encode()).decode()}
+        # With the version the API refuses the patch (409) if anybody has written since it was read.
         change = {"metadata": {"resourceVersion": version}, "data": data}
         self._api.merge_patch(_secret_path(home), change)
 

@@ -36,6 +36,7 @@ class MongoUsers:
     def choose(self, current: Secret, _rotation: str) -> ChosenCredential:
         """See `CredentialAuthority.choose`."""
         user = unquote(_parse_uri(current)[2])
+        # Somebody put in a third user: a rotation would end that one's access without being asked.
         if user not in self._turns:
             hint = f"Policy names {' and '.join(self._turns)}."
             raise Refused("the home's URI is of another user", value=user, hint=hint)
@@ -92,6 +93,7 @@ class MongoUsers:
 
     def revoke(self, label: str, valid: Secret) -> str:
         """Give the user a password that nobody knows, so that it is there for the next turn."""
+        # The last guard: a mistake further up would lock all readers out.
         if unquote(_parse_uri(valid)[2]) == label:
             raise Refused("this user is the one in use", value=label)
         database = _auth_database(valid)

@@ -82,6 +82,8 @@ def compare_versions(
     deployed = find_chat_version(before)
     versions = ChatVersions(deployed, newer_version(watermark, deployed), find_chat_version(after))
     old, new = find_chat_image(before), find_chat_image(after)
+    # Only where the data was never newer: after a rollback the image of before is the same and still does not
+    # fit.
     if is_same_image(old, new) and versions.data == deployed:
         data, target = versions.data or versions.target, versions.target or versions.data
         versions = ChatVersions(data, data, target)
@@ -154,6 +156,7 @@ def _check_mongodb_upgrade(
     deps: DeployDeps, before: Sequence[Manifest], after: Sequence[Manifest]
 ) -> Gate | None:
     old, new = find_mongodb_image(before), find_mongodb_image(after)
+    # A MongoDB outside of the chart is upgraded by somebody else.
     if not old or not new:
         return None
     if is_same_image(old, new):

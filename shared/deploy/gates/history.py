@@ -33,6 +33,7 @@ def may_be_unindexed(at: datetime | None, now: datetime) -> bool:
 def walk_first_parents(commits: Mapping[str, BranchCommit], head: str) -> list[BranchCommit]:
     """The first parents from `head` on, as far as they are among `commits`; the newest first."""
     line: list[BranchCommit] = []
+    # Bounded: the forge's answer is not ours, and a circle in it would never end.
     while head in commits and len(line) < len(commits):
         line.append(commits[head])
         head = line[-1].parents[0] if line[-1].parents else ""
@@ -93,6 +94,7 @@ def evaluate_history(
     by its own date, or by `merged_at` of the target commit, may not be listed yet, so the gate is pending: a
     merge queue makes its commits long before they come into the branch.
     """
+    # A line that begins elsewhere says nothing of the commit that is deployed.
     if not line or line[0].sha != target:
         reason = f"GitHub does not list the commits since {deployed[:7]}"
         return HistoryResult(Gate("history", False, reason, "Try again later", pending=True))

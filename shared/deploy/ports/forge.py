@@ -22,6 +22,7 @@ from shared.deploy.model import (
 )
 from shared.kernel.errors import Unavailable
 
+# https://docs.github.com/en/rest/deployments/statuses: `pending` is a deployment without a status.
 DEPLOYMENT_STATES = frozenset({"queued", "in_progress", "success", "failure", "error", "inactive"})
 
 MAX_BRANCH_COMMITS = 50  # commits of a branch's own line that are looked at, each with its pull requests

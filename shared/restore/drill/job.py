@@ -47,6 +47,7 @@ def run_weekly(deps: DrillDeps, reporter: Reporter, *, grace: timedelta = timede
         return waiting
     try:
         return describe_drill(run_drill(deps, reporter))
+    # A key or a server that is not set: the doctor and the log say so, and no message each week helps.
     except UsageError:
         raise
     except GroundcrewError as error:
@@ -56,6 +57,8 @@ def run_weekly(deps: DrillDeps, reporter: Reporter, *, grace: timedelta = timede
 
 def run_overdue(deps: DrillDeps, reporter: Reporter) -> str:
     """What `catch_up` does: a drill that the timer missed, or that waited for the machine to be up."""
+    # The timer's turn was used up by waiting: with the grace the machine would stay up for four hours for
+    # nothing.
     waited = any(hold.what == HOLD_TEXT for hold in deps.holds.list_in_force())
     return run_weekly(deps, reporter, grace=timedelta() if waited else GRACE)
 
@@ -119,6 +122,7 @@ def _wait_for_machine(deps: DrillDeps) -> str:
         return ""
     try:
         deps.probe_target()
+    # Asked even while the machine is off: the scratch server may run on another one.
     except Unavailable:
         if deps.policy.when_vm_off == "skip":
             return f"skipped: {offline}"
