@@ -1,0 +1,5 @@
+"""The triggers, a blueprint for each feature."""
+
+from shared.kernel.dataclass_code import use_compiled_methods
+
+use_compiled_methods()  # here, since whatever else of ours is loaded comes after

@@ -51,6 +51,7 @@ def build(folder: Path, target: Path, *, helm: Path | None, python: str = PYTHON
     install_dependencies(folder / SITE)
     trim(folder / SITE)
     compile_bytecode(folder, python)
+    compile_dataclasses(folder, python)
     if helm is not None:
         add_helm(folder, helm)
     return write_zip(folder, target)
@@ -82,7 +83,7 @@ def trim(site: Path) -> None:
 
 
 def _is_unneeded(path: Path) -> bool:
-    """Types for checkers, sources of C, tests, programs, asynchronous clients, translations of holidays."""
+    """Types for checkers, sources of C, tests, programs, clients of others, translations of holidays."""
     top, suffix = path.parts[0], path.suffix
     if top.endswith(".dist-info"):
         return path.name not in ("METADATA", "entry_points.txt")
@@ -93,6 +94,8 @@ def _is_unneeded(path: Path) -> bool:
         or "tests" in path.parts[:-1]
         or (top == "azure" and "aio" in path.parts[:-1] and "mgmt" in path.parts)
         or (top == "zstandard" and path.name.startswith("_cffi"))
+        # For PyOpenSSL, which is not there; to learn that, it loads all of cryptography.x509 first.
+        or (top == "pymongo" and path.name == "pyopenssl_context.py")
     )
 
 
@@ -124,6 +127,18 @@ def compile_bytecode(folder: Path, python: str) -> None:
         for source in [path] if path.suffix == ".py" else path.rglob("*.py") if path.is_dir() else ():
             if source.with_suffix(".pyc").is_file():
                 source.unlink()
+
+
+def compile_dataclasses(folder: Path, python: str) -> None:
+    """The bytecode of the methods that `dataclasses` writes: see `shared.kernel.dataclass_code`."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{folder}{os.pathsep}{folder / SITE}",
+        "PYTHONDONTWRITEBYTECODE": "1",  # what is deployed is compiled already
+        "PYTHONHASHSEED": "0",
+    }
+    argv = [python, "-m", "shared.kernel.dataclass_code"]
+    subprocess.run(argv, cwd=folder, env=environment, check=True, timeout=600)
 
 
 def add_helm(folder: Path, helm: Path) -> None:

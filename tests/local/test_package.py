@@ -138,6 +138,21 @@ def deployed(python: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             path.chmod(0o755)
 
 
+@pytest.mark.timeout(600)
+def test_the_package_has_the_methods_of_dataclasses_compiled(
+    deployed: tuple[Path, Path], python: str
+) -> None:
+    app, _ = deployed
+    code = (
+        "import functions\nfrom shared.deploy.model import PullRequest\n"
+        "print(PullRequest.__init__.__code__.co_filename)"
+    )
+    path = os.pathsep.join([str(app), str(app / package.SITE)])
+    argv = [python, "-c", code]
+    done = subprocess.run(argv, env={"PYTHONPATH": path}, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("<dataclass>\n", "")
+
+
 POLICY = """
 deploy: {repository: acme/chat}
 access: {wake: ["1234"]}

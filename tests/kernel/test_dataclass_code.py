@@ -1,0 +1,89 @@
+"""Methods of dataclasses that were compiled before are taken, and never matter for what a class does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from local.stack import ROOT
+
+# A package with a class, and one that this Python cannot import.
+MODEL = '''
+from __future__ import annotations
+from dataclasses import dataclass, field
+
+@dataclass(frozen=True, slots=True, order=True)
+class Point:
+    """A point."""
+    x: int
+    y: int = 2
+    tags: tuple[str, ...] = field(default=(), repr=False)
+'''
+SHOW = """
+from pathlib import Path
+from shared.kernel.dataclass_code import use_compiled_methods
+print(use_compiled_methods(Path("packed")))
+from thing.model import Point
+from dataclasses import FrozenInstanceError, dataclass
+print(Point(1), Point(1) == Point(1, 2, ()), hash(Point(1)) == hash(Point(1)), Point(1) < Point(2))
+try:
+    Point(1).x = 2
+except FrozenInstanceError:
+    print("frozen")
+@dataclass
+class Other:
+    name: str
+print(Other("new"))
+print(Point.__init__.__code__.co_filename)
+"""
+SAME = "Point(x=1, y=2) True True True\nfrozen\nOther(name='new')\n"
+
+
+def run(folder: Path, code: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder, env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"},
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    return done.stdout
+
+
+@pytest.fixture
+def packed(tmp_path: Path) -> Path:
+    """A folder with the package `thing`, and the file of its classes' methods."""
+    (tmp_path / "thing").mkdir()
+    (tmp_path / "thing" / "__init__.py").touch()
+    (tmp_path / "thing" / "model.py").write_text(MODEL)
+    (tmp_path / "thing" / "foreign.py").write_text("raise ImportError('built for another system')\n")
+    pack = "from pathlib import Path; from shared.kernel.dataclass_code import pack_methods\n"
+    assert int(run(tmp_path, f"{pack}print(pack_methods('thing', Path('packed')))")) > 0
+    return tmp_path
+
+
+def test_methods_come_from_the_file_and_do_what_they_did(packed: Path) -> None:
+    assert run(packed, SHOW) == f"True\n{SAME}<dataclass>\n"
+
+
+@pytest.mark.parametrize("fault", ["absent", "empty", "cut", "of another Python", "of another shape"])
+def test_a_file_that_cannot_be_used_is_as_none(packed: Path, fault: str) -> None:
+    file = packed / "packed"
+    content = file.read_bytes()
+    file.unlink()
+    faulty = {
+        "empty": b"",
+        "cut": content[: len(content) // 2],
+        "of another Python": b"\0\0\0\0" + content[4:],
+        "of another shape": content[:4] + b"N",
+    }
+    if fault in faulty:
+        file.write_bytes(faulty[fault])
+    assert run(packed, SHOW) == f"False\n{SAME}<string>\n"
+
+
+def test_a_class_that_changed_since_is_compiled_anew(packed: Path) -> None:
+    (packed / "thing" / "model.py").write_text(MODEL.replace("y: int = 2", "z: int = 3"))
+    assert run(packed, SHOW).startswith("True\nPoint(x=1, z=3) ")
