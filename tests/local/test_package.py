@@ -147,9 +147,9 @@ def test_the_package_has_the_methods_of_dataclasses_compiled(
         "import functions\nfrom shared.deploy.model import PullRequest\n"
         "print(PullRequest.__init__.__code__.co_filename)"
     )
-    path = os.pathsep.join([str(app), str(app / package.SITE)])
+    path = str(app / package.SITE)
     argv = [python, "-c", code]
-    done = subprocess.run(argv, env={"PYTHONPATH": path}, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(argv, cwd=app, env={"PYTHONPATH": path}, capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("<dataclass>\n", "")
 
 
