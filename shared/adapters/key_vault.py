@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from shared.azure.managed_identity import is_sign_in_error
 from shared.certificates.model import ExpiringItem, SourceKind
 from shared.kernel.errors import Conflict, NotFound, Refused, Unavailable
 from shared.kernel.secret import Secret
@@ -158,14 +159,14 @@ def _describe(wait: float | None) -> str:
 
 
 def _headers(credential: TokenCredential, address: str) -> dict[str, str]:
-    from azure.core.exceptions import AzureError
-
     # The token's audience is the cloud's vault domain and not the one vault:
     # https://learn.microsoft.com/azure/key-vault/general/authentication-requests-and-responses
     suffix = (urlsplit(address).hostname or "").partition(".")[2] or "vault.azure.net"
     try:
         token = credential.get_token(f"https://{suffix}/.default").token
-    except AzureError as error:
+    except Exception as error:
+        if not is_sign_in_error(error):
+            raise
         raise Refused("the app cannot sign in to the vault", value=type(error).__name__) from error
     return {"Authorization": f"Bearer {token}"}
 

@@ -11,7 +11,8 @@ import re
 from base64 import urlsafe_b64decode
 from typing import TYPE_CHECKING
 
-from shared.azure.storage.errors import is_sign_in_error, root_cause_name
+from shared.azure.managed_identity import is_sign_in_error
+from shared.azure.storage.errors import root_cause_name
 from shared.kernel.errors import Unavailable
 
 if TYPE_CHECKING:

@@ -6,10 +6,13 @@ They are imported inside the functions, since that takes a fresh worker a third 
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from shared.azure.managed_identity import AppServiceIdentity, has_endpoint
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -41,6 +44,10 @@ def identity(
     system-assigned one. Without all three it is what the process has: the identity of AZURE_CLIENT_ID, the
     system-assigned one, or on a laptop the developer's own sign-in.
     """
+    if has_endpoint(named=bool(resource_id or client_id or managed)):
+        # As on Azure. An app without any of the three has the identity of AZURE_CLIENT_ID, if it is set.
+        ambient = "" if managed or resource_id else os.environ.get("AZURE_CLIENT_ID", "")
+        return AppServiceIdentity(client_id=client_id or ambient, resource_id=resource_id)  # type: ignore
     load_azure_core()
     quiet_sdk_logs()
     from azure.identity import DefaultAzureCredential, ManagedIdentityCredential

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime, timedelta
 
+from shared.azure.managed_identity import is_sign_in_error
 from shared.azure.storage.calls import StorageAnswer
 from shared.kernel.errors import (
     AlreadyExists,
@@ -63,12 +63,6 @@ def from_failure(error: Exception, message: str) -> GroundcrewError:
     failure.__cause__ = None if "sig=" in _all_texts(error) else error
     failure.__suppress_context__ = True
     return failure
-
-
-def is_sign_in_error(error: BaseException) -> bool:
-    """Whether it comes from signing in with the SDK, which is loaded then and not imported for this."""
-    loaded = sys.modules.get("azure.core.exceptions")
-    return loaded is not None and isinstance(error, loaded.AzureError)
 
 
 def is_passing(status: int) -> bool:

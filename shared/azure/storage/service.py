@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from shared.azure.managed_identity import is_sign_in_error
 from shared.azure.storage.authorization import Authorization
 from shared.azure.storage.calls import API_VERSION, StorageAnswer, StorageCall
 from shared.azure.storage.errors import (
     from_answer,
     from_failure,
     is_passing,
-    is_sign_in_error,
     root_cause_name,
 )
 from shared.azure.storage.retries import FirstContact, Retries
