@@ -19,7 +19,7 @@ from shared.migrate.model import MARKER_DATABASE, SERVER_DATABASES
 from shared.migrate.records import MigrationJournal
 from shared.migrate.touched import TouchedDocuments
 from shared.migrate.transactions import TransactionCarry
-from shared.mongodb.model import ReplayResult, Timestamp
+from shared.mongodb.model import OplogEnd, ReplayResult, Timestamp
 from shared.mongodb.oplog import skip_torn_start, unpack_operations
 from shared.mongodb.scope import ReplayScope
 from shared.pitr.decide import Continuity, EntryGroup, find_barrier, group_entries, judge_continuity
@@ -108,27 +108,34 @@ class OplogFollower:
         """
         source, record = self._deps.source, self._journal.record
         position, end = Timestamp.parse(record.position), source.read_oplog_end()
-        oldest, newest = source.read_oplog_window()
         groups: Iterator[EntryGroup] = iter(())
-        # Outside the oplog's window no entry is at the position: then the window alone is judged.
-        if oldest <= position <= end.majority:
+        if position <= end.majority:
             groups = group_entries(source.read_oplog(position, end.majority))
         boundary = next(groups, None)
-        known = _Known(record.position, record.position_hash)
-        continuity = judge_continuity(known, oldest, newest, boundary, end.written)
-        if continuity is Continuity.BEHIND:
-            # A new primary that does not know yet that the others have it: nothing is lost, only later.
+        # The very entries that were there: nothing before was dropped or replaced. Else it is asked why.
+        if boundary is None or (str(boundary.at), boundary.fingerprint) != (
+            record.position,
+            record.position_hash,
+        ):
+            self._check_continuity(boundary, end)
             return position
-        if continuity is Continuity.GAP:
-            raise lost_oplog(f"it begins at {oldest}, followed up to {record.position}")
-        if boundary is None or continuity is Continuity.REWOUND:
-            hint = "Begin anew with --restart: the copy is made again."
-            value = f"the entry at {record.position} is another one now"
-            raise Refused("the source was restored or replaced meanwhile", value=value, hint=hint)
         for piece in cut_pieces(groups):
             self._replay_piece(piece)
         # Nothing up to there is left, whether or not there is an entry at that very position.
         return end.majority
+
+    def _check_continuity(self, boundary: EntryGroup | None, end: OplogEnd) -> None:
+        """Raises Refused for a gap and another history. A new primary that is behind is only waited for."""
+        record = self._journal.record
+        oldest, newest = self._deps.source.read_oplog_window()
+        known = _Known(record.position, record.position_hash)
+        continuity = judge_continuity(known, oldest, newest, boundary, end.written)
+        if continuity is Continuity.GAP:
+            raise lost_oplog(f"it begins at {oldest}, followed up to {record.position}")
+        if continuity is Continuity.REWOUND:
+            hint = "Begin anew with --restart: the copy is made again."
+            value = f"the entry at {record.position} is another one now"
+            raise Refused("the source was restored or replaced meanwhile", value=value, hint=hint)
 
     def _replay_piece(self, piece: Sequence[EntryGroup]) -> None:
         self._journal.save(applying=str(piece[-1].at))
