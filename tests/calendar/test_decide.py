@@ -36,6 +36,7 @@ def judge(*deadlines: Deadline, now: datetime = NOW) -> tuple[CalendarEntry, ...
         (5, 14),
         (1, 3),
         (0.1, 3),
+        (0, 0),
         (-0.1, 0),
     ],
 )
@@ -67,6 +68,10 @@ def test_what_is_gone_is_resolved_and_what_is_not_known_now_is_not() -> None:
     assert find_news((), told).resolved == ("licence/x",)
     unknown = Deadline(DeadlineKind.LICENCE, "x", None, unknown="the database does not answer")
     assert find_news(judge(unknown), told).resolved == ()
+    other = Deadline(DeadlineKind.LICENCE, "?", None, unknown="the version is not known")
+    assert find_news(judge(other), told).resolved == ()
+    another = Deadline(DeadlineKind.STATISTICS, "y", None, unknown="the database does not answer")
+    assert find_news(judge(another), told).resolved == ("licence/x",)
     far = Deadline(DeadlineKind.LICENCE, "x", NOW + DAY * 900, unknown="as last seen")
     assert find_news(judge(far), told).resolved == ()
 

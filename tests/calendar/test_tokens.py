@@ -74,6 +74,7 @@ def test_a_token_counts_only_as_it_was_signed(key: rsa.RSAPrivateKey) -> None:
         f"{encode({'alg': 'none'})}.{later}.",
         f"{encode({'alg': 'HS256'})}.{body}.{signature}",
         sign(CLAIMS, new_key()),
+        sign(CLAIMS, key, "RS512"),
         sign([1], key),
         f"{header}.{body}", "", "a.b.c", f"{encode([1])}.{body}.{signature}",
     ]  # fmt: skip
