@@ -70,8 +70,8 @@ class Courier:
 
     def start(self, topic: str, now: datetime) -> None:
         """Do the validation handshake and begin. Raises ValueError if the address does not answer it."""
-        # Without the echo of this code no subscription is made: https://learn.microsoft.com/azure/event-
-        # grid/end-point-validation-event-grid-events-schema
+        # Without the echo of this code no subscription is made:
+        # https://learn.microsoft.com/azure/event-grid/end-point-validation-event-grid-events-schema
         code = str(uuid.uuid4())
         data = {"validationCode": code, "validationUrl": f"{self._url}#validate"}
         event: Json = {

@@ -63,8 +63,8 @@ class ArmFaults:
         """429 with `Retry-After` in whole seconds and Microsoft.Compute's rate limit header."""
         limits = {
             "Retry-After": str(retry_after),
-            # Compute counts by kind of call, not by subscription: https://learn.microsoft.com/azure/virtual-
-            # machines/troubleshooting/troubleshooting-throttling-errors
+            # Compute counts by kind of call, not by subscription:
+            # https://learn.microsoft.com/azure/virtual-machines/troubleshooting/troubleshooting-throttling-errors
             "x-ms-ratelimit-remaining-resource": "Microsoft.Compute/HighCostGet3Min;0",
         }
         text = "The server rejected the request because too many requests have been received."

@@ -104,8 +104,8 @@ class StoredSnapshot(ArmResource):
         }
         if self.incremental:
             family = {"incrementalSnapshotFamilyId": self.disk_unique_id}
-            # `Succeeded` comes at once; whole is it at 100: https://learn.microsoft.com/azure/virtual-
-            # machines/disks-incremental-snapshots
+            # `Succeeded` comes at once; whole is it at 100:
+            # https://learn.microsoft.com/azure/virtual-machines/disks-incremental-snapshots
             properties |= family | {"completionPercent": self.percent(now)}
         sku = {"name": self.sku, "tier": self.sku.split("_")[0]}
         return self.envelope() | {"sku": sku, "properties": properties}

@@ -41,6 +41,7 @@ class MemoryForge:
     def list_pull_requests_of(self, sha: str) -> list[PullRequest]:
         """See `Forge.list_pull_requests_of`."""
         self._require_commit(sha)
+        # GitHub leaves out of lists who merged.
         return [_to_pull(one, whole=False) for one in self.repository.pulls_of(sha)]
 
     def get_pull_request(self, number: int) -> PullRequest:
@@ -56,6 +57,7 @@ class MemoryForge:
                 one.state,
                 one.commit_id,
                 _whole_second(one.submitted_at),
+                # The adapter asks for rights with one call each, and only for what counts.
                 one.state in ("APPROVED", "CHANGES_REQUESTED")
                 and rights.get(one.user, "write") in ("admin", "write"),
             )
@@ -90,11 +92,13 @@ class MemoryForge:
             return None
         reviewers = [one for one in environment.reviewers if not one.startswith("team/")]
         slugs = [one.removeprefix("team/") for one in environment.reviewers if one.startswith("team/")]
+        # Without the right to read members the API shows that there is a team, and nobody in it.
         teams = {} if self.repository.teams_hidden else self.repository.teams
         return DeployEnvironment(
             environment.name,
             (*reviewers, *(login for slug in slugs for login in teams.get(slug, ()))),
             tuple(slug for slug in slugs if slug not in teams),
+            # GitHub keeps it as a part of the rule of required reviewers: without them there is none.
             environment.prevent_self_review and bool(environment.reviewers),
             timedelta(minutes=environment.wait_minutes),
             environment.branches if isinstance(environment.branches, tuple) else None,
@@ -113,6 +117,7 @@ class MemoryForge:
         self._require_commit(base)
         self._require_commit(head)
         history = self.repository.history
+        # GitHub answers 404, as for a commit that it does not have.
         if history.merge_base(base, head) is None:
             raise NotFound("the fake forge knows no common ancestor", value=f"{base} {head}")
         ahead, behind = history.only_in(head, base), history.only_in(base, head)
@@ -145,12 +150,15 @@ class MemoryForge:
         self.compare_commits(base, head)
         history = self.repository.history
         changes = history.changes(history.merge_base(base, head), head)
+        # At most 300 files are listed, without a word about more:
+        # https://docs.github.com/en/rest/commits/commits#compare-two-commits
         return [ChangedFile(path, word) for path, word in changes] if len(changes) < 300 else None
 
     def download_tarball(self, sha: str) -> Iterator[bytes]:
         """See `Forge.download_tarball`."""
         self._require_commit(sha)
         data = code.build_tarball(self.repository, sha)
+        # Small pieces, so that also a small repository comes in several.
         yield from (data[at : at + 1000] for at in range(0, len(data), 1000))
 
     def list_deployments(self, environment: str, *, sha: str = "") -> list[DeploymentRecord]:
@@ -172,6 +180,7 @@ class MemoryForge:
         """See `Forge.create_deployment`."""
         self._require_commit(sha)
         repository, now = self.repository, datetime.now(UTC)
+        # GitHub makes it, without protection, by a deployment to it.
         if environment not in repository.environments:
             repository.environment(environment)
         identity = repository.next_id()
@@ -189,6 +198,8 @@ class MemoryForge:
         record = next((one for one in self.repository.deployments if one.id == deployment), None)
         if record is None:
             raise NotFound("the fake forge has no such deployment", value=deployment)
+        # https://docs.github.com/en/rest/deployments/statuses#inactive-deployments: a success ends those of
+        # before, which needs no call of ours.
         if state == "success":
             for other in self.repository.deployments:
                 if other is not record and (other.environment, other.state) == (
@@ -234,6 +245,7 @@ class MemoryForge:
 
     def _require_commit(self, sha: str) -> None:
         self._raise_failure()
+        # GitHub takes branches and short SHAs as well, which may mean another commit a moment later.
         if not SHA.fullmatch(sha):
             raise UsageError("not a commit's full SHA", value=sha[:80])
         if sha not in self.repository.history.commits:

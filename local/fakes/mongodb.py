@@ -87,6 +87,7 @@ class MemoryDatabase(MemoryOplog, MemoryEraser, MemoryCommands):
             if not keys:
                 return
             yield TalliedBatch.of(b"".join(self._documents[namespace.name][k] for k in keys))
+            # Right after the last one, whatever was inserted or deleted meanwhile.
             cursor = keys[-1] + b"\0"
 
     def _read_capped(self, namespace: Namespace) -> Iterator[TalliedBatch]:
@@ -123,6 +124,7 @@ class MemoryDatabase(MemoryOplog, MemoryEraser, MemoryCommands):
         """With a uuid of its own, which is returned. Raises AlreadyExists."""
         if namespace.name in self._catalogue:
             raise AlreadyExists(f"{namespace.name} already exists")
+        # A view has neither a uuid nor indexes.
         collection_uuid = "" if namespace.kind == "view" else uuid.uuid4().hex
         indexes = () if namespace.kind == "view" else ({"v": 2, "key": {"_id": 1}, "name": "_id_"},)
         self._catalogue[namespace.name] = replace(namespace, uuid=collection_uuid, indexes=indexes)
@@ -141,6 +143,7 @@ class MemoryDatabase(MemoryOplog, MemoryEraser, MemoryCommands):
         if name not in self._catalogue:
             self.create_collection(Namespace(db, collection))
         for index, document in enumerate(documents):
+            # By identity: an equal document that is there already is a duplicate as well.
             if self._documents[name].setdefault(id_key(document), document) is not document:
                 duplicates.append(index)
         self._evict_oldest(name)
@@ -194,6 +197,7 @@ class MemoryDatabase(MemoryOplog, MemoryEraser, MemoryCommands):
                 documents[id_key(operation.o)] = operation.o
             elif operation.op == "d":
                 documents.pop(key, None)
+            # A change of a document that was deleted later is skipped, as the server does when it replays.
             elif key in documents:
                 documents[key] = apply_update(documents[key], operation.o)
         return selection.result()
@@ -262,6 +266,7 @@ class MemoryDatabase(MemoryOplog, MemoryEraser, MemoryCommands):
                 "ns": "admin.$cmd",
                 "o": {"applyOps": [_insert_documents(*one) for one in documents], "partialTxn": True},
                 **_session_fields(number),
+                # The first of a chain points to nothing.
                 "prevOpTime": {"ts": bson.Timestamp(0, 0), "t": bson.Int64(-1)},
             }
         )

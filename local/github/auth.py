@@ -90,8 +90,8 @@ class Accounts:
             return "A JSON web token could not be decoded"
         if not claims.get("exp", 0) > now:
             return "'Expiration time' claim ('exp') must be a numeric value representing a time in the future"
-        # Ten minutes at most: https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-
-        # github-app/generating-a-json-web-token-jwt-for-a-github-app
+        # Ten minutes at most:
+        # https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/generating-a-json-web-token-jwt-for-a-github-app
         if claims["exp"] - now > 600:
             return "'Expiration time' claim ('exp') is too far in the future"
         # A clock that is ahead is a refusal; GitHub's own advice is to date tokens a minute back.

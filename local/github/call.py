@@ -77,8 +77,8 @@ def paged_response(call: GithubCall, items: Sequence[Any], *, wrap: str = "", **
 
 def cut_page(call: GithubCall, items: Sequence[Any]) -> tuple[list[Any], dict[str, str]]:
     """The page that is asked for, and the Link header that leads to the others."""
-    # Thirty by default and a hundred at most: https://docs.github.com/en/rest/using-the-rest-api/using-
-    # pagination-in-the-rest-api
+    # Thirty by default and a hundred at most:
+    # https://docs.github.com/en/rest/using-the-rest-api/using-pagination-in-the-rest-api
     size = min(100, max(1, _parse_int(call.query.get("per_page"), 30)))
     number = max(1, _parse_int(call.query.get("page"), 1))
     last = max(1, -(-len(items) // size))

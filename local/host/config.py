@@ -25,8 +25,8 @@ _TIMESPAN = re.compile(r"(?:(\d+)\.)?(\d{1,2}):(\d{2})(?::(\d{2}(?:\.\d+)?))?")
 class QueueOptions:
     """`extensions.queues` of host.json, with the platform's defaults."""
 
-    # Defaults and bounds: https://learn.microsoft.com/azure/azure-functions/functions-bindings-storage-
-    # queue#host-json
+    # Defaults and bounds:
+    # https://learn.microsoft.com/azure/azure-functions/functions-bindings-storage-queue#host-json
     batch_size: int = 16
     new_batch_threshold: int = 8
     max_dequeue_count: int = 5

@@ -23,8 +23,8 @@ from shared.kernel.errors import UsageError
 
 log = logging.getLogger("host")
 
-# W3C Trace Context, which the host hands to the function: https://www.w3.org/TR/trace-context/#traceparent-
-# header
+# W3C Trace Context, which the host hands to the function:
+# https://www.w3.org/TR/trace-context/#traceparent-header
 _TRACE_PARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _BUILT_IN = ("admin", "runtime")
 # Those the server sets itself from the body.

@@ -17,6 +17,8 @@ from local.kubernetes.requests import RequestTarget
 from local.kubernetes.store import Store
 
 _RBAC = "rbac.authorization.k8s.io"
+# What system:public-info-viewer, system:discovery and system:basic-user grant in every cluster.
+# https://kubernetes.io/docs/reference/access-authn-authz/rbac/#default-roles-and-role-bindings
 _PUBLIC = ("/livez", "/readyz", "/healthz", "/version")
 _DISCOVERY = ("/api", "/apis", "/openapi")
 _OWN_REVIEWS = ("selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews")
@@ -67,6 +69,7 @@ def _bound_rules(store: Store, user: User, namespace: str) -> Iterator[Object]:
         bindings += [(item, namespace) for item in store.items((_RBAC, "rolebindings"), namespace)]
     for binding, where in bindings:
         if any(_is_subject(user, subject) for subject in binding.get("subjects") or ()):
+            # A RoleBinding may name a ClusterRole: its rules then hold in this namespace only.
             ref = binding["roleRef"]
             bucket = (_RBAC, "roles" if ref["kind"] == "Role" else "clusterroles")
             role = store.get(bucket, where if ref["kind"] == "Role" else "", ref["name"])
@@ -82,6 +85,8 @@ def _rule_covers(rule: Object, target: RequestTarget) -> bool:
         return is_match and _rule_lists(rule, "verbs", target.verb)
     what = f"{target.resource}/{target.subresource}" if target.subresource else target.resource
     wildcard = f"*/{target.subresource}" if target.subresource else "*"
+    # A list or a create names nothing, so that a rule for single names does not cover it.
+    # https://kubernetes.io/docs/reference/access-authn-authz/rbac/#referring-to-resources
     names = rule.get("resourceNames")
     return (
         _rule_lists(rule, "verbs", target.verb)

@@ -29,12 +29,14 @@ def pod_spec(spec: Object) -> None:
         securityContext={},
     )
     if spec.get("serviceAccountName"):
+        # The older name of the field, which the server still fills in.
         _set_defaults(spec, serviceAccount=spec["serviceAccountName"])
     for container in [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]:
         _default_container(container)
     for volume in spec.get("volumes") or ():
         for kind in ("secret", "configMap", "projected"):
             if isinstance(volume.get(kind), dict):
+                # 0644: JSON has no octal numbers.
                 _set_defaults(volume[kind], defaultMode=420)
 
 
@@ -44,6 +46,7 @@ def _default_container(container: Object) -> None:
     latest = tag in ("", "latest") and "@" not in image
     _set_defaults(
         container,
+        # https://kubernetes.io/docs/concepts/containers/images/#imagepullpolicy-defaulting
         imagePullPolicy="Always" if latest else "IfNotPresent",
         terminationMessagePath="/dev/termination-log",
         terminationMessagePolicy="File",
@@ -118,6 +121,7 @@ def _default_job(item: Object) -> None:
         spec["selector"] = {"matchLabels": {key: meta["uid"]}}
         labels = spec["template"]["metadata"].setdefault("labels", {})
         labels |= {key: meta["uid"], "batch.kubernetes.io/job-name": meta["name"]}
+        # The names from before 1.27, by which older tools still select.
         labels |= {"controller-uid": meta["uid"], "job-name": meta["name"]}
 
 
@@ -130,6 +134,7 @@ def _default_service(item: Object) -> None:
         return
     _set_defaults(spec, internalTrafficPolicy="Cluster", ipFamilies=["IPv4"], ipFamilyPolicy="SingleStack")
     if item["metadata"].get("uid"):
+        # MicroK8s gives Services addresses of 10.152.183.0/24.
         _set_defaults(spec, clusterIP=stable_address(item["metadata"]["uid"], "10.152.183"))
         _set_defaults(spec, clusterIPs=[spec["clusterIP"]])
 
@@ -141,6 +146,7 @@ def stable_address(seed: str, prefix: str) -> str:
 
 def _default_secret(item: Object) -> None:
     _set_defaults(item, type="Opaque")
+    # It can be written and is never read back: a comparison with what was sent differs, there as here.
     text = item.pop("stringData", None)
     if text:
         encoded = {name: base64.b64encode(value.encode()).decode() for name, value in text.items()}
@@ -148,6 +154,7 @@ def _default_secret(item: Object) -> None:
 
 
 def _default_namespace(item: Object) -> None:
+    # Network policies select namespaces by it; nobody can set it to another value.
     item["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = item["metadata"]["name"]
     _set_defaults(item, spec={}, status={})
     if not item["metadata"].get("deletionTimestamp"):

@@ -49,6 +49,7 @@ def group_list(catalogue: Catalogue) -> Object:
     """`/apis`."""
     groups = [api_group(name, versions) for name, versions in catalogue.group_versions().items() if name]
     for group in groups:
+        # Within the list the groups carry neither; a strict client refuses them.
         del group["kind"], group["apiVersion"]
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
 
@@ -90,6 +91,7 @@ def _resource_items(resource: ApiResource) -> list[Object]:
         "daemonsets",
         "jobs",
     ):
+        # What `kubectl get all` shows.
         whole["categories"] = ["all"]
     parts = [_subresource_item(resource, name) for name in sorted(resource.subresources)]
     return [whole, *parts]
@@ -125,6 +127,7 @@ def openapi_index(catalogue: Catalogue) -> Object:
         for each in versions:
             path = f"apis/{name}/{each}" if name else f"api/{each}"
             document = openapi_document(catalogue, name, each)
+            # Clients keep a document for as long as this is the same.
             digest = hashlib.sha256(repr(document).encode()).hexdigest().upper()
             paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={digest}"}
     return {"paths": paths}

@@ -42,6 +42,8 @@ class ApiCall:
             cause = ("fieldValidation", "FieldValueNotSupported", message)
             raise errors.invalid_error("CreateOptions", "meta.k8s.io", "", [cause])
         return Write(
+            # As the API server does it: a client that gives no name owns its fields under that of its
+            # program.
             manager=self.query.get("fieldManager") or self.agent.partition("/")[0] or "unknown",
             validation=mode,
             dry_run=bool(self.query.get("dryRun")),
@@ -131,6 +133,8 @@ def patched_object(cluster: EmbeddedCluster, call: ApiCall, current: Object, bod
         return patch.json_patch(current, body)
     if call.content_type == _MERGE and isinstance(body, dict):
         return patch.merge_patch(current, body)
+    # https://kubernetes.io/docs/tasks/manage-kubernetes-objects/update-api-object-kubectl-patch/: not for
+    # custom resources, for which clients have to choose a merge patch.
     if call.content_type == _STRATEGIC and not call.resource.custom and isinstance(body, dict):
         return patch.strategic_merge(current, body, cluster.registry.shape(call.resource))
     allowed = [_JSON_PATCH, _MERGE, APPLY] + ([] if call.resource.custom else [_STRATEGIC])

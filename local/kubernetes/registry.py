@@ -64,6 +64,8 @@ class Registry:
         """What is served at the moment."""
         definitions = self.store.items(DEFINITIONS)
         stamp = tuple(item["metadata"]["resourceVersion"] for item in definitions)
+        # A definition that was just added is served by the next request, as a chart with its own kinds
+        # expects it.
         if self._catalogue is None or self._catalogue[0] != stamp:
             self._catalogue = (stamp, Catalogue(definitions))
         return self._catalogue[1]
@@ -212,6 +214,9 @@ class Registry:
                     else ""
                 )
                 raise errors.conflict_error(resource.plural, resource.group, before["metadata"]["name"], why)
+        # Most built-in kinds take an update without a version (kubernetes/kubernetes,
+        # AllowUnconditionalUpdate in pkg/registry); these do not, so that two holders of a lease cannot both
+        # win.
         must = resource.custom or resource.plural == "leases"
         if must and not meta.get("resourceVersion") and write.operation == "Update":
             cause = (
@@ -260,9 +265,12 @@ class Registry:
         rules.check_update(before, after, resource)
         meta = after["metadata"]
         meta["resourceVersion"] = before["metadata"]["resourceVersion"]
+        # Changes of labels and status do not count: rollouts are known by comparing this with
+        # `observedGeneration`.
         if "generation" in meta and _content_of(before) != _content_of(after):
             meta["generation"] = before["metadata"]["generation"] + 1
         server_side.record_owners(after, owners, before, format_timestamp(self.now()))
+        # What changes nothing gets no new version, and wakes nobody who watches.
         if write.dry_run or server_side.is_same_content(before, after):
             return after if write.dry_run else before
         if is_over(after, resource):
