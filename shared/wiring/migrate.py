@@ -12,6 +12,9 @@ from shared.settings.environment import all_or_nothing, read_environment
 from shared.wiring import load_policy, open_state, system_clock
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
     from shared.kernel.ports import Blobs, Reporter
     from shared.migrate.deps import MigrationDeps
     from shared.migrate.ports import ChatConnection, ChatWorkloads
@@ -32,21 +35,13 @@ def build_migration_deps(
     `secret` is `NAMESPACE/NAME/KEY`, into which `new_uri` goes at the cut-over; empty where a pull request
     switches it. Without `has_cluster`, or without a kubeconfig in the settings, a person scales the chat.
     """
-    from shared.adapters.mongodb import connect_moving, connect_source, connect_target
+    from shared.adapters.mongodb import connect_moving
     from shared.migrate.deps import MigrationDeps
-    from shared.wiring.notifications import build_notifier
     from shared.wiring.people import open_approvals
 
-    pause = partial(_wait_for_mongodb, reporter)
-    read = all_or_nothing(
-        state=open_state,
-        notifications=build_notifier,
-        source=lambda: connect_source(from_uri),
-        target=lambda: connect_target(to_uri, pause=pause),
-        target_oplog=lambda: connect_source(to_uri),
-        chat=_connect_chat if has_cluster else lambda: None,
-        connection=lambda: _open_connection(secret, new_uri),
-    )
+    chat = _connect_chat if has_cluster else lambda: None
+    connection = partial(_open_connection, secret, new_uri)
+    read = _connect_all(from_uri, to_uri, reporter, chat=chat, connection=connection)
     rules = load_policy().deploy
     return MigrationDeps(
         # Connections of their own: one that waits for a cursor of the copy answers nobody else.
@@ -61,6 +56,23 @@ def build_migration_deps(
         find_busy_deploy=_find_busy_deploy,
         jobs=jobs,
         **read,
+    )
+
+
+def _connect_all(
+    from_uri: str, to_uri: str, reporter: Reporter, **others: Callable[[], Any]
+) -> dict[str, Any]:
+    """Both servers, storage, notifications and `others`, by their names in `MigrationDeps`."""
+    from shared.adapters.mongodb import connect_source, connect_target
+    from shared.wiring.notifications import build_notifier
+
+    return all_or_nothing(
+        state=open_state,
+        notifications=build_notifier,
+        source=lambda: connect_source(from_uri),
+        target=lambda: connect_target(to_uri, pause=partial(_wait_for_mongodb, reporter)),
+        target_oplog=lambda: connect_source(to_uri),
+        **others,
     )
 
 

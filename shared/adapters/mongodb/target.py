@@ -33,8 +33,7 @@ from shared.mongodb.oplog import BUCKETS, CLUSTER_OPTIONS
 from shared.mongodb.scope import OperationFilter, Rename, ReplayScope
 
 _TIMESTAMP_REPLACED = "the server replaced its empty timestamp by the present time"
-# A server takes at most 100,000 documents and 48,000,000 bytes at a time (maxWriteBatchSize and
-# maxMessageSizeBytes of `hello`, the same for every version).
+# Within maxWriteBatchSize (100,000) and maxMessageSizeBytes (48,000,000), which every version has.
 _DOCUMENTS_AT_ONCE, _BYTES_AT_ONCE = 100_000, 24 << 20
 
 
