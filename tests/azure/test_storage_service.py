@@ -132,6 +132,27 @@ def test_a_signature_goes_at_the_end_of_the_address(
     assert storage.requests[0][1] == f"/crew/c{joint}sv=1&sig=a%2Bb%3D"
 
 
+class Challenged(SasAuthorization):
+    """Would go on for ever with another token."""
+
+    def takes_challenge(self, answer: StorageAnswer) -> bool:
+        return answer.status == 401
+
+
+@pytest.mark.parametrize(("refusals", "succeeds"), [(1, True), (2, False)])
+def test_a_refusal_that_names_another_tenant_is_answered_once(
+    storage: ScriptedStorage, refusals: int, succeeds: bool
+) -> None:
+    storage.answers = [(401, {})] * refusals + [(200, {})]
+    service = StorageService(storage.url, Challenged("sig=a"), Retries(attempts=1))
+    if succeeds:
+        assert service.send("GET", "/c", "container c").status == 200
+    else:
+        with pytest.raises(Refused):
+            service.send("GET", "/c", "container c")
+    assert len(storage.requests) == 2
+
+
 def test_a_malformed_key_sends_nothing(storage: ScriptedStorage) -> None:
     service = StorageService(storage.url, SharedKeyAuthorization("crew", Secret("abc")), QUICK)
     with pytest.raises(Refused, match="malformed"):
