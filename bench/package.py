@@ -38,7 +38,7 @@ _TIMERS = (
 )  # fmt: skip
 _PAGES = (
     "health", "health_page", "health_report", "doctor", "status", "status_report", "badge", "metrics", "wake",
-    "deploy_page", "tick",
+    "deploy_page", "tick", "calendar_page",
 )  # fmt: skip
 _JSON = {"Content-Type": "application/json"}
 _PERSON = "0a000000-0000-0000-0000-000000000001"
@@ -76,6 +76,7 @@ def _first_calls(folder: Path, app: Path, path: str, python: str) -> dict[str, d
             **site.settings,
             "GROUNDCREW_ALERTS_TOKEN": TOKEN,
             "GROUNDCREW_METRICS_TOKEN": TOKEN,
+            "GROUNDCREW_CALENDAR_KEY": TOKEN,
             "GROUNDCREW_WAKE_SIGN_IN": "app-service",
             "GROUNDCREW_ROCKETCHAT_TOKENS": TOKEN,
             "GROUNDCREW_ROCKETCHAT_USER": "crew",
@@ -122,6 +123,8 @@ def list_calls(repository: str, sha: str, secret: str, take: Callable[[str], str
         yield FunctionCall(name, "event", body=json.dumps(event))
     for name in _TIMERS:
         yield FunctionCall(name, "timer")
+    # After its timer, which makes what it shows.
+    yield FunctionCall("calendar_feed", "http", params={"key": TOKEN})
     yield FunctionCall("backup_part", "queue", body=take("backup-parts"))
     yield FunctionCall("deploy_run", "queue", body=json.dumps(merge))
 
