@@ -19,4 +19,4 @@ def snapshot_cycle(timer: func.TimerRequest) -> None:
     done = run_timer("snapshot_cycle", run_cycle)
     log.info("snapshot_cycle", extra={"past_due": timer.past_due, "done": done})
     if checked := run_weekly_check():
-        log.info("snapshot_check", extra={"done": checked})
+        log.info("snapshots.check_done", extra={"done": checked})

@@ -49,7 +49,7 @@ class HttpHeartbeats:
             return
         # An unknown UUID is answered with 200 (`OK (not found)`): that address shows by the alarm that comes.
         if answer.status_code != 200:
-            log.warning("heartbeat.ping_failed", extra={**facts, "error": f"status {answer.status_code}"})
+            log.warning("heartbeat.ping_refused", extra={**facts, "error": f"status {answer.status_code}"})
 
 
 def build_ping_url(url: str, signal: Signal) -> str:

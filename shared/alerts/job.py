@@ -129,7 +129,7 @@ def _check_heartbeat(deps: AlertDeps) -> str:
     try:
         up_since = deps.up_since()
     except GroundcrewError as error:  # unknown is not off
-        log.warning("alerts.machines_unknown", extra={"error": str(error)})
+        log.warning("alerts.uptime_unknown", extra={"error": str(error)})
         up_since = heartbeat.expected_since
     if up_since is None:
         return "no heartbeat is expected: the server is off by plan"

@@ -179,7 +179,7 @@ def _read_own(
             continue
         # Of an earlier set in the same second: its part may be of other documents.
         if receipt.plan_sha256 != plan.sha256:
-            log.warning("backup.receipt_ignored", extra={"blob": name, "error": "of another plan"})
+            log.warning("backup.foreign_receipt_ignored", extra={"blob": name, "error": "of another plan"})
             continue
         yield receipt
 

@@ -71,7 +71,7 @@ class DeliveryLog:
                 except (AlreadyExists, Conflict):
                     continue
                 return
-            log.warning("notification.record_failed", extra={"blob": name, "error": "it keeps changing"})
+            log.warning("notification.record_contended", extra={"blob": name, "error": "it keeps changing"})
         except GroundcrewError as error:
             log.warning("notification.record_failed", extra={"blob": name, "error": str(error)})
 

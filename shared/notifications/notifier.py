@@ -85,7 +85,9 @@ class OutboxNotifier:
                 channel.send(message)
                 accepted = True
             except GroundcrewError as error:
-                log.warning("notification.send_failed", extra={"title": notice.title, "error": str(error)})
+                log.warning(
+                    "notification.last_resort_failed", extra={"title": notice.title, "error": str(error)}
+                )
         if not accepted:
             raise Unavailable("the notification could be neither stored nor sent", value=cause) from cause
 
@@ -129,6 +131,6 @@ class BackgroundDelivery:
             except GroundcrewError as error:
                 log.warning("notification.delivery_failed", extra={"error": str(error)})
             except Exception:  # the thread has no caller who would see it; the next tick tries again
-                log.exception("notification.internal_error")
+                log.exception("notification.internal_error", extra={"work": "send_notifications"})
         if done is not None:
             done.set()

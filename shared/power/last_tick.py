@@ -65,7 +65,7 @@ def _note_changes(power: PowerDeps, partial_tick: bool, results: Sequence[TickRe
         if any(before.get(one.machine) is not one.state for one in results):
             save_last_tick(state, power.now, results, partial=partial_tick)
     except GroundcrewError as error:  # the machines are seen to all the same
-        log.warning("power.last_tick_not_saved", extra={"blob": _BLOB, "error": str(error)})
+        log.warning("power.change_not_saved", extra={"blob": _BLOB, "error": str(error)})
 
 
 def describe_tick(results: Sequence[TickResult]) -> str:

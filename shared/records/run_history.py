@@ -125,7 +125,7 @@ class RunHistory:
             try:
                 after = change(before)
             except Corrupt as error:
-                log.warning("history.rollup_unreadable", extra={"blob": name, "error": str(error)})
+                log.warning("history.rollup_replaced", extra={"blob": name, "error": str(error)})
                 after = change({})
             if after == before:
                 return

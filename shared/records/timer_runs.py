@@ -37,4 +37,6 @@ def _record(
     try:
         RunHistory(blobs).add(entry)
     except GroundcrewError as failure:  # the work is done: its record must not make it fail
-        log.warning("history.not_rolled_up", extra={"run": f"{job}/{entry.id}", "error": str(failure)})
+        log.warning(
+            "history.timer_run_not_rolled_up", extra={"run": f"{job}/{entry.id}", "error": str(failure)}
+        )

@@ -168,7 +168,7 @@ class Freezer:
             return "removed a lock record: its machine is off, and no lock outlives that"
         if not locked:
             self.state.delete(_LOCK_RECORD)
-            log.info("freeze.stale_record_removed", extra={"machine": machine, "reason": "not locked"})
+            log.info("freeze.unlocked_record_removed", extra={"machine": machine, "reason": "not locked"})
             return ""
         self._release(FreezeLock(server), machine, is_off, on_unlock_failed)
         log.warning("freeze.stale_lock_released", extra={"machine": machine})

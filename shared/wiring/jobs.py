@@ -56,7 +56,7 @@ def _describe_check(check: Callable[[], object]) -> str:
     except UsageError as error:
         return str(error)
     except Exception as error:  # a bug in one job's wiring must not hide the others
-        log.exception("settings.internal_error", extra={"check": getattr(check, "__name__", "")})
+        log.exception("settings.check_crashed", extra={"check": getattr(check, "__name__", "")})
         return f"internal error ({type(error).__name__})"
     return "ok"
 

@@ -85,7 +85,7 @@ def sweep_notifications() -> str:
         return deliver_pending()
     except GroundcrewError as error:
         # A tick that starts the server must not fail since a webhook is gone.
-        log.warning("notification.delivery_failed", extra={"error": str(error)})
+        log.warning("notification.tick_delivery_failed", extra={"error": str(error)})
         return f"failed: {error}"
 
 

@@ -359,7 +359,8 @@ def test_where_prometheus_does_not_answer_the_node_is_there_and_its_disk_not_mea
     missing(server)
     (node,) = opened(kubeconfig).list_nodes(disks=True)
     assert (node.ready, node.disk_free_bytes) == (True, None)
-    assert caplog.messages == ["kubernetes.disk_not_measured"]
+    event = "disk_sample_missing" if missing is no_sample else "disk_not_measured"
+    assert caplog.messages == [f"kubernetes.{event}"]
 
 
 @pytest.mark.parametrize("named", ["", "monitoring", f"{MEASURED_BY}1", "elsewhere/prometheus:9090"])

@@ -81,7 +81,7 @@ def test_a_service_that_refuses_is_logged_without_its_address_and_fails_no_job(
     pings.status = status
     assert heartbeats(url).run("backup", lambda: "done") == "done"
     assert len(pings.pings) == 2  # a redirect is not followed
-    assert caplog.text.count("heartbeat.ping_failed") == 2
+    assert caplog.text.count("heartbeat.ping_refused") == 2
     assert "uuid-1" not in caplog.text + str([record.__dict__ for record in caplog.records])
 
 

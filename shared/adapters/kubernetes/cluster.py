@@ -113,7 +113,7 @@ class KubernetesCluster:
             return {}
         free = parse_free_disk(answer, nodes)
         if not free:
-            _LOG.info("kubernetes.disk_not_measured", extra={"reason": "Prometheus has no sample of a node"})
+            _LOG.info("kubernetes.disk_sample_missing", extra={"reason": "no sample of a node"})
         return free
 
     def resource_of(self, api_version: str, kind: str) -> ServedResource | None:
