@@ -19,7 +19,6 @@ from shared.adapters.mongodb.client import RAW, Client
 from shared.formats.documents import TalliedBatch, gather_array
 from shared.formats.elements import locate_value
 from shared.kernel.errors import Corrupt
-from shared.kernel.memory import keep_large_buffers
 
 if TYPE_CHECKING:
     from pymongo.client_session import ClientSession
@@ -35,7 +34,6 @@ def read_batches_of(client: Client, db: str, find: dict[str, Any]) -> Iterator[T
     belongs into the command. Without that limit the session's applies, half an hour, after which the cursor
     of a killed worker is gone too. A failover ends the cursor, and so the reading, with the driver's error.
     """
-    keep_large_buffers()  # each reply is a buffer of up to 16 MiB, and its documents are another
     database = client[db]
     with client.start_session(causal_consistency=False) as session:
         cursor, batch = _open_cursor(database, session, find)
