@@ -9,6 +9,7 @@ from datetime import datetime
 
 from shared.backup.oplog_window import Includes, select_entries
 from shared.backup.pace import ReadPace, pace_batches
+from shared.backup.read_budget import ReadBudget
 from shared.formats import envelope
 from shared.formats.agekeys import Recipient
 from shared.formats.archive import OPLOG, ArchiveHeader, ArchiveWriter, PreludeEntry, bucket_collection
@@ -43,7 +44,7 @@ class DumpSettings:
     threads: int
     tool: str
     includes: Includes  # whether policy includes a database's collection, for the oplog
-    read_limit: int | None = None  # bytes a second; None for as fast as it goes
+    budget: ReadBudget | None = None  # of all workers together; None for as fast as it goes
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +163,7 @@ class _PartDumper:
         self, source: SourceDatabase, writer: ArchiveWriter, settings: DumpSettings, progress: Progress
     ) -> None:
         self._source, self._writer, self._progress = source, writer, progress
-        self._includes, self._pace = settings.includes, ReadPace(settings.read_limit)
+        self._includes, self._pace = settings.includes, ReadPace(settings.budget)
         self._total = Tally()
 
     def dump_piece(self, piece: Piece) -> NamespaceCount:

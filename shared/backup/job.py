@@ -19,6 +19,7 @@ from shared.backup.completion import remaining_parts
 from shared.backup.decide import choose_class, decide_nightly, includes_namespace
 from shared.backup.deps import JOB, LEASE, QUEUE, BackupDeps
 from shared.backup.dump import DumpSettings, PartTask, dump_part
+from shared.backup.read_budget import ReadBudget
 from shared.backup.seal import end_of, fail_set, seal_set
 from shared.formats.backupset import BackupPlan, receipt_name, set_folder
 from shared.kernel.durations import format_duration
@@ -192,8 +193,10 @@ def _dump_and_receipt(deps: BackupDeps, open_set: OpenSet, index: int) -> None:
     if set(plan.recipients) != set(deps.recipients):
         raise Inconsistent("the recipients were changed since the set was planned")
     includes = partial(includes_namespace, deps.policy)
+    limit = deps.policy.read_limit
+    budget = ReadBudget(deps.state, deps.clock, limit) if limit else None
     settings = DumpSettings(
-        tuple(deps.recipients.values()), plan.level, deps.threads, deps.tool, includes, deps.policy.read_limit
+        tuple(deps.recipients.values()), plan.level, deps.threads, deps.tool, includes, budget
     )
     # Which attempts the oplog was read after: one that finishes later is not covered by it, and must not be
     # sealed.

@@ -1,8 +1,8 @@
 """How fast a dump reads, so that the chat stays usable beside it.
 
 A dump reads every document once, as fast as it can: it fills the disk's throughput, which the VM's size
-limits, and pushes what people use out of MongoDB's cache. Policy may set a budget; and when the server's
-replies take much longer than they did, it is given as much rest as it was given work.
+limits, and pushes what people use out of MongoDB's cache. Policy may set a budget, which all workers share;
+and when the server's replies take much longer than they did, each worker gives it as much rest as work.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 
+from shared.backup.read_budget import ReadBudget
 from shared.formats.documents import TalliedBatch
 
 log = logging.getLogger(__name__)
@@ -19,25 +20,26 @@ log = logging.getLogger(__name__)
 # same number of bytes took before, something else wants the server.
 _SLOW_SECONDS, _SLOW_FACTOR = 1.0, 4.0
 _JUDGED_BYTES = 1 << 20  # a small reply's time is that of the way there and back
-_LONGEST_PAUSE = 30.0  # seconds; a cursor is closed after half an hour without its session being used
+_LONGEST_REST = 30.0  # seconds; what is slow for longer does not become faster by waiting
 
 
 class ReadPace:
     """Says after each reply how long to wait before the next one is asked for."""
 
-    def __init__(self, bytes_per_second: int | None) -> None:
-        self._limit = bytes_per_second
+    def __init__(self, budget: ReadBudget | None) -> None:
+        self._budget = budget  # None for as fast as it goes
         self._fastest = float("inf")  # seconds a byte
 
     def pause_after(self, size: int, seconds: float) -> float:
         """Seconds to wait, counted from the end of a reply of `size` bytes that took `seconds`."""
-        pause = size / self._limit - seconds if self._limit else 0.0
-        if size >= _JUDGED_BYTES:
-            each = seconds / size
-            if seconds > _SLOW_SECONDS and each > _SLOW_FACTOR * self._fastest:
-                pause = max(pause, seconds)
-            self._fastest = min(self._fastest, each)
-        return min(max(pause, 0.0), _LONGEST_PAUSE)
+        # No wait is longer than five minutes: a cursor is closed after half an hour without its session.
+        pause = self._budget.book(size, seconds) if self._budget else 0.0
+        if size < _JUDGED_BYTES:
+            return pause
+        each = seconds / size
+        is_slow = seconds > _SLOW_SECONDS and each > _SLOW_FACTOR * self._fastest
+        self._fastest = min(self._fastest, each)
+        return max(pause, min(seconds, _LONGEST_REST)) if is_slow else pause
 
 
 def pace_batches(

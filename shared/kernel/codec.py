@@ -20,7 +20,7 @@ def decode_json(data: bytes, name: str) -> dict[str, Any]:
     """The object in the blob of that name. Raises Corrupt."""
     try:
         record = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # ten thousand brackets, by whoever can write there
         raise Corrupt(f"{name} is not JSON", value=error) from error
     if not isinstance(record, dict):
         raise Corrupt(f"{name} is not an object", value=type(record).__name__)

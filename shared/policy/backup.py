@@ -111,7 +111,7 @@ def _sensible_part(size: int) -> int:
 
 
 def _sensible_rate(size: int) -> int:
-    # Below, a reply of 16 MiB is waited for longer than a pause may last.
+    # Below, a few workers wait in turn for longer than a pause may last.
     if size < 1 << 20:
         reject("less than 1 MiB a second would not end by morning", "Write 40 MiB, or leave it out")
     return size
@@ -168,7 +168,8 @@ class BackupPolicy(Section):
     # None by default: who backs up at night wants it to be over, and a budget that is too small never ends.
     read_limit: Annotated[Size, AfterValidator(_sensible_rate)] | None = Field(
         default=None,
-        description="what each worker reads from MongoDB a second at most; without it as fast as it goes",
+        description="what all workers together read from MongoDB a second at most; without it as fast as it "
+        "goes",
         examples=["40 MiB"],
     )
     # `lifecycle` by default: the storage deletes by its own rules, and the app needs no right to delete

@@ -10,7 +10,7 @@ import pytest
 from local.fakes.faults import Fault, FaultPlan
 from local.fakes.mongodb import MemoryDatabase
 from shared.backup import job as backup
-from shared.backup import sets
+from shared.backup import read_budget, sets
 from shared.backup.catalogue import SetState
 from shared.backup.deps import JOB, QUEUE
 from shared.formats.agekeys import generate_identity, parse_recipient
@@ -32,6 +32,18 @@ def test_a_small_database_is_one_part_with_its_oplog_inside(world) -> None:
     manifest = world.manifest(world.sealed()[0])
     assert len(manifest.parts) == 1
     assert [n.name for n in manifest.namespaces] == ["rocketchat.c0", "rocketchat.c1", "rocketchat.c2"]
+    world.verify()
+
+
+def test_the_budget_of_reads_is_booked_where_all_workers_see_it(world) -> None:
+    night(world)
+    assert not [*world.state.list("budgets/")]
+    job = world.job()
+    # Small enough that a few documents count, and large enough that nobody waits for them.
+    policy = job.policy.model_copy(update={"read_limit": 4000})
+    backup.begin_set(job, "daily", reason="test")
+    world.work(replace(job, policy=policy))
+    assert [blob.name for blob in world.state.list("budgets/")] == [read_budget.BLOB]
     world.verify()
 
 
