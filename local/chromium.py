@@ -26,10 +26,13 @@ _FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--disable-dev-shm-usage", "--remote-debugging-port=0",
+    # A window that it believes to be covered draws nothing, and a screenshot waits for the next drawing.
+    "--disable-backgrounding-occluded-windows", "--disable-renderer-backgrounding",
     # Nothing but this machine: names are not looked up at all.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )  # fmt: skip
 _PATIENCE_SECONDS = 60.0
+_DRAWING_SECONDS = 15.0
 # The share of contrast as WCAG 2.2 reckons it: https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio
 _LOOK = """
 (() => {
@@ -92,7 +95,7 @@ class Phone:
         try:
             self._loop.run_until_complete(self._connect(self._port()))
             width, height = self._size
-            size = {"width": width, "height": height, "deviceScaleFactor": 2, "mobile": True}
+            size: dict[str, Any] = {"width": width, "height": height, "deviceScaleFactor": 2, "mobile": True}
             self._call_method("Emulation.setDeviceMetricsOverride", **size)
         except BaseException:
             self.__exit__(None, None, None)
@@ -118,7 +121,7 @@ class Phone:
 
         Raises `Unavailable` while it goes to another page.
         """
-        asked = {"expression": script, "returnByValue": True, "awaitPromise": True}
+        asked: dict[str, Any] = {"expression": script, "returnByValue": True, "awaitPromise": True}
         answer = self._call_method("Runtime.evaluate", **asked)
         if "exceptionDetails" in answer:
             raise Unavailable("the script failed", value=answer["exceptionDetails"].get("text"))
@@ -145,9 +148,19 @@ class Phone:
         self._call_method("Emulation.setEmulatedMedia", features=[dark])
 
     def take_screenshot(self, path: Path, *, whole: bool = False) -> None:
-        """Write what is seen as a PNG, or the whole page down to its end."""
-        taken = self._call_method("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
-        path.write_bytes(b64decode(taken["data"]))
+        """Write what is seen as a PNG, or the whole page down to its end. Raises `Unavailable`."""
+        # It is taken with the next frame. A page that stands still may have none under load, and the answer
+        # never comes: then the page is brought to the front, which draws it, and asked again.
+        for _ in range(int(_PATIENCE_SECONDS / _DRAWING_SECONDS)):
+            with contextlib.suppress(TimeoutError):
+                self._call_method("Page.bringToFront", patience=_DRAWING_SECONDS)
+                asked: dict[str, Any] = {"format": "png", "captureBeyondViewport": whole}
+                taken = self._call_method("Page.captureScreenshot", patience=_DRAWING_SECONDS, **asked)
+                path.write_bytes(b64decode(taken["data"]))
+                return
+        raise Unavailable(
+            "chromium took no screenshot", value=f"{_PATIENCE_SECONDS:.0f} s", hint=self._child.tail()
+        )
 
     def _port(self) -> int:
         deadline = time.monotonic() + _PATIENCE_SECONDS
@@ -170,8 +183,10 @@ class Phone:
         if self._session is not None:
             await self._session.close()
 
-    def _call_method(self, method: str, **params: Any) -> dict[str, Any]:
-        return self._loop.run_until_complete(self._answer(method, params))
+    def _call_method(
+        self, method: str, *, patience: float = _PATIENCE_SECONDS, **params: Any
+    ) -> dict[str, Any]:
+        return self._loop.run_until_complete(asyncio.wait_for(self._answer(method, params), patience))
 
     async def _answer(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         if self._socket is None:
@@ -179,7 +194,7 @@ class Phone:
         self._number += 1
         await self._socket.send_str(json.dumps({"id": self._number, "method": method, "params": params}))
         while True:
-            reply = await self._socket.receive_json(timeout=_PATIENCE_SECONDS)
+            reply = await self._socket.receive_json()
             if reply.get("id") != self._number:
                 continue  # an event
             if "error" in reply:
