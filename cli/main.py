@@ -15,8 +15,8 @@ from shared.kernel.version import VERSION
 # one command needs a tenth: somebody waits for it, at night and on a phone.
 COMMANDS = (
     "audit", "backups", "calendar", "certs", "completion", "cost", "deploy", "doctor", "drill", "erasures",
-    "hardening", "init", "keys", "migrate", "mongodb", "notify", "ops", "policy", "power", "restore",
-    "secrets", "snapshots", "status",
+    "hardening", "init", "keys", "migrate", "mongodb", "notify", "ops", "policy", "power", "probes",
+    "restore", "secrets", "snapshots", "status",
 )  # fmt: skip
 
 

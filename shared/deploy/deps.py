@@ -18,6 +18,7 @@ from shared.kernel.ports import Blobs, Clock, Queues
 from shared.kubernetes.manifest import Manifest
 from shared.kubernetes.ports import Cluster
 from shared.notifications.ports import Notifier
+from shared.probes.model import ProbeReport
 from shared.records.approvals import Approvals
 from shared.records.holds import Holds
 from shared.upgrades.model import ProbeKey, UpgradeObservation
@@ -76,6 +77,8 @@ class DeployDeps:
     - `compatible_mongodb`: the MongoDB versions that a Rocket.Chat supports; None if that is not known.
     - `count_upgrade`: counts in the database what an upgrade touches.
     - `smoke_test`: whether the server runs a version and serves its login page.
+    - `run_probes`: tries what people do after a deploy of a commit, by its SHA; whether it is the last try,
+      before which nothing is told. Its report is empty where policy wants none.
     - `decrypt`: takes a values file's text and name.
     - `validate`: checks manifests against the schemas of a version of Kubernetes.
     - `page_url`: where people follow deploys; empty if the app's address is not known.
@@ -101,6 +104,7 @@ class DeployDeps:
     smoke_test: Callable[[str], Health]
     decrypt: Callable[[str, str], DecryptedValues]
     validate: Callable[[Sequence[Manifest], str], Sequence[Finding]]
+    run_probes: Callable[[str, bool], ProbeReport] = lambda _sha, _last_try: ProbeReport()
     page_url: str = ""
     secrets: dict[str, set[str]] = field(default_factory=dict, repr=False, compare=False)
     decrypted_commits: set[str] = field(default_factory=set, compare=False)

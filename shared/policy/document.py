@@ -28,6 +28,7 @@ from .hardening import HardeningPolicy
 from .notify import NotifyPolicy
 from .people import PeoplePolicy
 from .power import PowerPolicy
+from .probes import ProbesPolicy
 from .secrets import SecretsPolicy
 from .snapshots import SnapshotPolicy
 from .values import format_policy_duration
@@ -51,6 +52,9 @@ class Policy(Section):
     )
     cost: CostPolicy = Field(default=CostPolicy(), description="the cost report")
     deploy: DeployPolicy = Field(default=DeployPolicy(), description="deploys by merge")
+    probes: ProbesPolicy = Field(
+        default=ProbesPolicy(), description="what is tried after a deploy and a start, as people do it"
+    )
     notify: NotifyPolicy = Field(default=NotifyPolicy(), description="who is notified")
     alerts: AlertPolicy = Field(default=AlertPolicy(), description="alerts of Alertmanager and Azure Monitor")
     access: AccessPolicy = Field(default=AccessPolicy(), description="who may use the pages")

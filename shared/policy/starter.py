@@ -72,6 +72,13 @@ deploy:
   allowed_chart_hosts: [rocketchat.github.io, charts.bitnami.com, registry-1.docker.io, nats-io.github.io]
   helm_timeout: 20m
 
+# After each deploy and each start: is every way to sign in there, does a message arrive? The channel needs
+# a user of its own, see GROUNDCREW_PROBE_USER. Try it: groundcrew probes run
+#probes:
+#  enabled: true
+#  sign_in: [password]
+#  channel: groundcrew-probes
+
 # The addresses of these routes are in the setting GROUNDCREW_NOTIFY_URLS. Try them: groundcrew notify test
 notify:
   routes:

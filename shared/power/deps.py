@@ -17,7 +17,7 @@ from shared.power.inventory import Inventory
 class PowerDeps:
     """What power needs. `begin_backup` begins a nightly set if one is due, and says what it did.
 
-    So does `capture_oplog`, which fails by saying so.
+    So do `capture_oplog` and `run_probes`, which fail by saying so.
     """
 
     inventory: Inventory
@@ -27,6 +27,7 @@ class PowerDeps:
     begin_backup: Callable[[], str] | None = None
     capture_oplog: Callable[[], str] | None = None  # a slice before a stop and after a start
     disks: Disks | None = None  # whose snapshots a refresh of MicroK8s waits for
+    run_probes: Callable[[], str] | None = None  # what people do, tried when a started server is well
 
     @property
     def now(self) -> datetime:

@@ -203,6 +203,8 @@ class MachineReconciler(MachineSession):
                 send_notice(self.power, notices.started_notice(self.target.key, started, took, summary))
             self.save_record(replace(self.record, started=None))
             self.done.append(f"healthy after {format_duration(took)}: {summary}")
+            # Once for each start, and after that is on record: nothing of the start waits for it.
+            self.run_probes()
             log.info(
                 "power.server_healthy", extra={"machine": self.target.key, "seconds": took.total_seconds()}
             )

@@ -62,6 +62,15 @@ class MachineSession:
         if self.power.capture_oplog and "rocketchat" in self.target.carries:
             self.done.append(f"oplog: {self.power.capture_oplog()}")
 
+    def run_probes(self) -> None:
+        """Whether people can work on the server that was started; what fails is told by the probes."""
+        if (
+            self.power.run_probes
+            and "rocketchat" in self.target.carries
+            and (text := self.power.run_probes())
+        ):
+            self.done.append(text)
+
     def stop_services(self, guests: Machines) -> None:
         """An abrupt stop has corrupted MicroK8s' database before; a guest that hangs is stopped anyway."""
         # While MongoDB still answers: what was written since the last slice else waits for a start.

@@ -33,6 +33,20 @@ ROCKETCHAT_PASSWORD = Setting(
     default="",
     secret=True,
 )
+PROBE_USER = Setting(
+    "GROUNDCREW_PROBE_USER",
+    "The id of the Rocket.Chat user who writes a message and a file into `probes.channel` after a deploy and "
+    "a start: a plain user who is in no other room.",
+    "sT4nPbqWcXk2mZ7yR",
+    default="",
+)
+PROBE_TOKEN = Setting(
+    "GROUNDCREW_PROBE_TOKEN",
+    "That user's personal access token.",
+    "<43 characters>",
+    default="",
+    secret=True,
+)
 SLACK_SECRETS = Setting(
     "GROUNDCREW_SLACK_SIGNING_SECRETS",
     "The signing secret of the Slack app whose slash command goes to `/api/chatops`; two while one is "

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from shared.formats.agekeys import Identity
     from shared.health.ports import Health
     from shared.policy.deploy import DeployPolicy
+    from shared.probes.model import ProbeReport
     from shared.upgrades.model import ProbeKey, UpgradeObservation
 
 
@@ -51,6 +52,7 @@ def deploy_deps() -> DeployDeps:
         # A function and not a connection: the page and the sweep need deploys, and no MongoDB.
         database=_read_database,
         count_upgrade=_count_upgrade,
+        run_probes=_run_probes,
         decrypt=partial(_decrypt_values, identities=identities),
         validate=manifests.validate,
         approvals=open_approvals,
@@ -191,6 +193,12 @@ def _count_upgrade(probes: Collection[ProbeKey]) -> UpgradeObservation:
     if not uri:
         raise UsageError(f"{definitions.MONGODB.name} is not set", hint="See docs/settings.md.")
     return MongoUpgradeProbes(uri, system_clock()).count(probes)
+
+
+def _run_probes(sha: str, last_try: bool) -> ProbeReport:
+    from shared.wiring.probes import run_for_deploy
+
+    return run_for_deploy(sha, last_try=last_try)
 
 
 def _begin_backup(reason: str) -> str:

@@ -21,7 +21,17 @@ def settings_checks() -> Mapping[str, Callable[[], object]]:
 
     Raises UsageError if the policy cannot be read, since it says what is asked for.
     """
-    from shared.wiring import calendar, certificates, cost, drill, hardening, power, secrets, snapshots
+    from shared.wiring import (
+        calendar,
+        certificates,
+        cost,
+        drill,
+        hardening,
+        power,
+        probes,
+        secrets,
+        snapshots,
+    )
     from shared.wiring.backup import backup_deps
     from shared.wiring.prune import prune_deps
 
@@ -40,6 +50,7 @@ def settings_checks() -> Mapping[str, Callable[[], object]]:
         ("retention", rules.backup.retention == "self", prune_deps),
         ("secrets", secrets.is_enabled(), secrets.rotation_deps),
         ("calendar", True, calendar.calendar_deps),
+        ("probes", probes.is_enabled(), probes.probe_deps),
         ("hardening", hardening.is_enabled(), hardening.hardening_deps),
     ]
     return {job: check for job, is_asked, check in checks if is_asked}

@@ -43,8 +43,9 @@ def power_deps() -> PowerDeps:
     guests = azure.connect_machines() if "vm" in read["inventory"].switches else None
     disks = azure.connect_disks() if guests and load_policy().power.refresh_windows else None
     return PowerDeps(
-        guests=guests, disks=disks, begin_backup=_begin_backup, capture_oplog=_capture_oplog, **read
-    )
+        guests=guests, disks=disks, begin_backup=_begin_backup, capture_oplog=_capture_oplog,
+        run_probes=_run_probes, **read,
+    )  # fmt: skip
 
 
 def health_probes() -> tuple[Probe, ...]:
@@ -91,6 +92,12 @@ def _capture_oplog() -> str:
         return capture_around_stop() or "not captured by policy"
     except UsageError as error:
         return f"not captured: {error}"
+
+
+def _run_probes() -> str:
+    from shared.wiring.probes import run_for_start
+
+    return run_for_start()
 
 
 def _begin_backup() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,12 @@ from shared.adapters.azure_network import AzureNetwork
 from shared.adapters.chat_admin import connect_chat
 from shared.adapters.chat_admin.settings import ChatSettings
 from shared.adapters.kubernetes.posture import connect_cluster_posture
+from shared.adapters.mongodb.integration_notes import MongoIntegrationNotes
 from shared.adapters.mongodb.posture import MongoPosture
 from shared.hardening.model import AccessToken, NetworkRule, SettingChange
 from shared.kernel.errors import NotFound, Refused, Unavailable
 from shared.kernel.secret import Secret
+from shared.probes.model import IntegrationState
 from tests.support.clusters import open_cluster
 from tests.support.published_api import describe_faults, rocketchat_api
 
@@ -240,3 +242,31 @@ def test_a_provider_is_added_once_with_settings_that_can_be_set(chat: RestServer
     settings.add_provider("entra")
     assert chat.state.settings[f"{base}-scope"] == "openid profile"
     assert chat.state.settings[base] is False
+
+
+def test_the_last_call_of_each_integration_that_is_on_is_read_and_no_text(uri: str) -> None:
+    on = {"enabled": True, "type": "webhook-outgoing"}
+    hooks = [
+        {"_id": "a", "name": "jira`@all", **on},
+        {"_id": "b", "name": "ci", **on, "scriptEnabled": True, "scriptError": {"name": "s3cret"}},
+        {"_id": "c", "name": "never", **on},
+        {"_id": "d", "name": "off", **on, "enabled": False},
+        {"_id": "e", "name": "in", "enabled": True, "type": "webhook-incoming", "scriptError": {"x": 1}},
+    ]
+    failed = {"error": True, "step": "after-http-call", "data": {"text": "s3cret"}, "httpResult": "s3cret"}
+    calls = [
+        {"integration": {"_id": "a"}, "_createdAt": AT - timedelta(days=1), "finished": True, "step": "old"},
+        {"integration": {"_id": "a"}, "_createdAt": AT, **failed},
+        {"integration": {"_id": "b"}, "_createdAt": AT, "finished": True, "step": "done"},
+    ]
+    with pymongo.MongoClient[dict[str, Any]](uri) as client:
+        client["probed"]["rocketchat_integrations"].insert_many(hooks)
+        client["probed"]["rocketchat_integration_history"].insert_many(calls)
+    found = MongoIntegrationNotes(uri, "probed").read_integrations()
+    assert list(found) == [
+        IntegrationState("jiraall", True, False, True, "after-http-call", AT),
+        IntegrationState("ci", True, True, False, "done", AT),
+        IntegrationState("never", outgoing=True),
+        IntegrationState("in"),
+    ]
+    assert "s3cret" not in repr(found)

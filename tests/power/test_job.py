@@ -144,6 +144,18 @@ def test_the_oplog_is_captured_once_after_a_start_as_soon_as_the_server_is_well(
     assert any("oplog: captured 3 entries; healthy after" in outcome.done for outcome in outcomes)
 
 
+def test_the_chat_is_probed_once_after_a_start_and_not_before_the_server_is_well(world, at) -> None:
+    world.add(PowerState.DEALLOCATED)
+    world.clock.set(at("06:40"))
+    world.health.well = lambda: False
+    world.run(at("07:10"))
+    assert (world.power, world.probed) == (PowerState.RUNNING, 0)
+    world.health.well = world.serves
+    outcomes = world.run(at("07:50"))
+    assert world.probed == 1
+    assert any(outcome.done.endswith("; 6 probes ok") for outcome in outcomes)
+
+
 def test_a_guest_that_hangs_is_stopped_all_the_same(world, at) -> None:
     def hangs(_id: str, _script: str) -> None:
         raise TimeoutError

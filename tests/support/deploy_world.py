@@ -27,6 +27,7 @@ from shared.deploy.records.deploy_record import DeployRecord
 from shared.health.ports import Health
 from shared.kernel.errors import GroundcrewError
 from shared.policy.deploy import DeployPolicy
+from shared.probes.model import ProbeReport
 from shared.upgrades.model import ProbeKey, ProbeResult, UpgradeObservation
 from tests.support.approvals import make_approvals
 from tests.support.deaths import fingerprint_of
@@ -161,6 +162,7 @@ class World:
         self.decrypt: Callable[[str, str], DecryptedValues] = lambda text, _name: DecryptedValues(text)
         self.smoke: Callable[[str], Health] = self._smoke
         self.count_upgrade: Callable[[Collection[ProbeKey]], UpgradeObservation] = _count_nothing
+        self.run_probes: Callable[[str, bool], ProbeReport] = lambda _sha, _last_try: ProbeReport()
         self.compatible: dict[str, tuple[str, ...]] = {}
         self._topics = 0
 
@@ -183,6 +185,7 @@ class World:
             count_upgrade=lambda probes: plan.run("probes", lambda: self.count_upgrade(probes)),
             compatible_mongodb=lambda version: self.compatible.get(version, ("8.0",)),
             smoke_test=lambda version: plan.run("smoke", lambda: self.smoke(version)),
+            run_probes=lambda sha, last_try: plan.run("look", lambda: self.run_probes(sha, last_try)),
             decrypt=lambda text, name: self.decrypt(text, name),
             validate=lambda _manifests, _version: [],
             page_url=self.page,

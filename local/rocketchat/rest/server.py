@@ -17,6 +17,7 @@ from typing import Any
 from aiohttp import web
 
 from local.exchanges import ApiExchange, record_exchanges
+from local.rocketchat.rest.rooms import ChatRoomRoutes, ChatRoomsState
 from local.rocketchat.rest.state import PROVIDER_DEFAULTS, ChatServerState, ChatUser
 from local.server import Served
 
@@ -31,6 +32,7 @@ class RestServer:
 
     def __init__(self, state: ChatServerState | None = None, *, calls_a_minute: int = 600) -> None:
         self.state = state or ChatServerState()
+        self.rooms = ChatRoomsState()
         self.calls: list[tuple[str, str]] = []  # method and path
         self.exchanges: list[ApiExchange] = []
         self.calls_a_minute = calls_a_minute
@@ -74,10 +76,12 @@ class RestServer:
                 self._remove, "create-personal-access-tokens", True,
             ),
         }  # fmt: skip
-        for (method, path), (route, permission, factor) in routes.items():
+        rooms = ChatRoomRoutes(self.state, self.rooms)
+        for (method, path), (route, permission, factor) in (routes | rooms.user_routes()).items():
             handler = self._guard_handler(path, route, permission, factor=factor)
             application.router.add_route(method, f"/api/v1/{path}", handler)
         application.router.add_get("/api/info", self._info)
+        rooms.add_to(application)
         return application
 
     def _guard_handler(

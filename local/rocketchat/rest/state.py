@@ -70,6 +70,7 @@ PERMISSIONS: dict[str, list[str]] = {
     "add-oauth-service": ["admin"],
     "api-bypass-rate-limit": ["admin", "bot", "app"],
     "access-permissions": ["admin"],
+    "test-push-notifications": ["admin", "user"],
     "view-d-room": ["admin", "bot", "user"],
 }
 # What `settings.addCustomOAuth` makes, by the ids' ends: apps/meteor/server/lib/oauth/addOAuthService.ts

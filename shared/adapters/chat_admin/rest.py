@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
+from shared.adapters.chat_admin.realtime import RoomStream, open_room_stream
 from shared.kernel.errors import NotFound, Refused, Unavailable, UsageError
 from shared.kernel.secret import Secret
 
@@ -48,6 +49,35 @@ class ChatApi:
         """`PUT /api/v1/<path>`; as `post`."""
         return self._call("PUT", path, body=body)
 
+    def upload(self, path: str, name: str, content: bytes) -> Json:
+        """`POST /api/v1/<path>` with a file in the field `file` of a form."""
+        status, answer = self._send("POST", path, None, None, {}, file=(name, content, "text/plain"))
+        if status == 200 and answer.get("success") is not False:
+            return answer
+        raise _failure(status, answer, path)
+
+    def download(self, path: str, *, limit: int) -> tuple[int, bytes]:
+        """Status and content of a path of the server, at most `limit` bytes and one. Raises Unavailable."""
+        import requests
+
+        headers = {"X-Auth-Token": self._token.reveal(), "X-User-Id": self.user_id}
+        try:
+            # A file store elsewhere would get our token with a redirect that is followed.
+            with self._session.get(
+                f"{self._address}{path}",
+                headers=headers,
+                timeout=_TIMEOUT,
+                allow_redirects=False,
+                stream=True,
+            ) as answer:
+                return answer.status_code, answer.raw.read(limit + 1, decode_content=True)
+        except (requests.RequestException, OSError) as error:
+            raise Unavailable("Rocket.Chat does not answer", value=type(error).__name__) from error
+
+    def open_stream(self, room: str, *, timeout: float) -> RoomStream:
+        """The messages of a room from now on, as clients get them. Raises Unavailable."""
+        return open_room_stream(self._address, self._token, room, timeout=timeout)
+
     def pages(self, path: str, field: str, query: Mapping[str, str] | None = None) -> Iterator[Json]:
         """The items of a list, page by page. Raises Refused for one that does not end."""
         count = 0
@@ -81,7 +111,14 @@ class ChatApi:
         return {"x-2fa-code": code, "x-2fa-method": "password"}
 
     def _send(
-        self, method: str, path: str, query: Mapping[str, str] | None, body: Json | None, more: dict[str, str]
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: Json | None,
+        more: dict[str, str],
+        *,
+        file: tuple[str, bytes, str] | None = None,
     ) -> tuple[int, Json]:
         import requests
 
@@ -89,7 +126,7 @@ class ChatApi:
         try:
             with self._session.request(
                 method, f"{self._address}/api/v1/{path}", params=query, json=body, headers=headers,
-                timeout=_TIMEOUT, allow_redirects=False, stream=True,
+                files={"file": file} if file else None, timeout=_TIMEOUT, allow_redirects=False, stream=True,
             ) as answer:  # fmt: skip
                 # One byte more than is taken: what fills it is cut, is no JSON then, and is refused as such.
                 content = answer.raw.read(_MOST_BYTES + 1, decode_content=True)

@@ -96,11 +96,27 @@ class ReleaseSteps:
         """Until the server says its version and serves its login page, or had its time."""
         health = self._session.deps.smoke_test(self._session.progress.version_after)
         if health.healthy:
-            self._session.transition(DeployState.DONE, f"{health.message}; revision {observed.revision}")
-            return None
+            return self._try_as_people(health.message, observed)
         if self._within_grace():
             return RequeueAfter(POLL_INTERVAL, health.message)
         return StepFailed(observed, f"smoke test failed: {health.message}")
+
+    def _try_as_people(self, message: str, observed: ObservedRelease) -> StepResult:
+        """Probes: what begins to fail is told; it undoes a deploy only where policy says so.
+
+        Never one between versions: their data may be migrated, and people who can do most of their work are
+        better off than with the proposal of a restore.
+        """
+        session = self._session
+        patient = self._within_grace()
+        report = session.deps.run_probes(session.progress.sha, not patient)
+        if report.regressed and patient:
+            return RequeueAfter(POLL_INTERVAL, report.text)
+        if report.regressed and report.undoes and may_roll_back(session.progress):
+            return StepFailed(observed, f"probes failed: {report.text}")
+        summary = "; ".join(part for part in (message, report.text) if part)
+        session.transition(DeployState.DONE, f"{summary}; revision {observed.revision}")
+        return None
 
     def _within_grace(self) -> bool:
         """Whether it may still become healthy: an outage that has just ended took none of its time."""
