@@ -19,7 +19,7 @@ from pathlib import Path
 from local.mutation.operators import Mutant, apply_mutant, list_mutants
 from local.mutation.report import ModuleScore, format_table, read_equivalents, write_score
 from local.mutation.rooms import find_neighbours, find_tests
-from local.mutation.running import TestRun, compiles, is_killed, preload, run_baseline, select_tests
+from local.mutation.running import compiles, preload, try_mutants
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "bench" / "mutation.json"
@@ -99,32 +99,29 @@ def mutate_module(module: Path, seed: int, most: int, budget: float) -> ModuleSc
     files = find_tests(module, ROOT)
     if not files or not sample:
         return None
-    runs = run_baseline(module, source, files)
-    if not runs:
+    # One that cannot even be compiled is noticed.
+    able = [one for one in sample if compiles(apply_mutant(source, one))]
+    verdicts = try_mutants(module, source, able, files, budget=budget)
+    if not verdicts.tests:
         # Not a score of nought: no test failed on a mutant, since none passed without one, or in time.
         print(
             f"{module}: no test of {', '.join(files)} passes on it as it is, or in time; not tried",
             flush=True,
         )
         return None
-    survivors = _find_survivors(module, source, sample, runs, budget)
+    survivors, late = [one for one in able if not verdicts.killed.get(one.key)], len(verdicts.late)
     if survivors and (others := find_neighbours(module, ROOT)):
         # A test of the folder may hold what those of the module's name do not.
-        runs = run_baseline(module, source, others)
-        survivors = _find_survivors(module, source, survivors, runs, budget)
+        verdicts = try_mutants(module, source, survivors, others, budget=budget)
+        survivors, late = (
+            [one for one in survivors if not verdicts.killed.get(one.key)],
+            late + len(verdicts.late),
+        )
     for mutant in survivors:
         print(f"survived: {module}:{mutant.line} {mutant.key}", flush=True)
     killed = len(sample) - len(survivors)
-    print(f"{module}: {killed} of {len(sample)} killed", flush=True)
-    return ModuleScore(seed, len(possible), len(sample), killed, tuple(one.key for one in survivors))
-
-
-def _find_survivors(
-    module: Path, source: str, mutants: Sequence[Mutant], runs: Sequence[TestRun], budget: float
-) -> list[Mutant]:
-    """Those that none of the tests notices. One that cannot even be compiled is noticed."""
-    able = (mutant for mutant in mutants if compiles(apply_mutant(source, mutant)))
-    return [one for one in able if not is_killed(module, source, one, select_tests(one, runs, budget))]
+    print(f"{module}: {killed} of {len(sample)} killed ({late} did not end)", flush=True)
+    return ModuleScore(seed, len(possible), len(sample), killed, tuple(one.key for one in survivors), late)
 
 
 def draw_sample(mutants: Iterable[Mutant], seed: str, most: int) -> list[Mutant]:

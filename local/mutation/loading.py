@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import CodeType, ModuleType
 
@@ -52,3 +54,37 @@ def load_instead(module: Path, tree: ast.Module) -> None:
 def module_name(module: Path) -> str:
     """`shared/web/html.py` → `shared.web.html`."""
     return ".".join(module.with_suffix("").parts).removesuffix(".__init__")
+
+
+_OURS = ("shared.", "local.", "functions.", "cli.")
+
+
+class _Blocker(importlib.abc.MetaPathFinder):
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def find_spec(
+        self, fullname: str, _path: Sequence[str] | None, _target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname == self._name:
+            raise ImportError(f"{fullname} is not to be imported yet")
+        return None
+
+
+def preload_others(module: Path, names: Sequence[str]) -> None:
+    """Import those of the modules that can be without the one at that path.
+
+    What needs it fails to import, and is imported anew with the change.
+    """
+    blocker = _Blocker(module_name(module))
+    sys.meta_path.insert(0, blocker)
+    for name in names:
+        # Whatever a module may raise when something of it is missing.
+        with suppress(Exception):
+            importlib.import_module(name)
+    sys.meta_path.remove(blocker)
+    # A module whose package could not be imported would not be an attribute of the package imported later.
+    for name in list(sys.modules):
+        parent = name.rpartition(".")[0]
+        if name.startswith(_OURS) and parent not in sys.modules:
+            del sys.modules[name]

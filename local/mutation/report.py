@@ -16,6 +16,7 @@ class ModuleScore:
     - `seed`: what the sample was drawn with; `possible`: of how many mutants.
     - `mutants`: how many were tried, without those that are known to be equivalent.
     - `survivors`: the keys of those that no test noticed.
+    - `late`: how many of the killed were ended because they did not end.
     """
 
     seed: int
@@ -23,6 +24,7 @@ class ModuleScore:
     mutants: int
     killed: int
     survivors: tuple[str, ...]
+    late: int = 0
 
     @property
     def percent(self) -> float:
@@ -31,7 +33,7 @@ class ModuleScore:
 
 
 def read_scores(path: Path) -> dict[str, Any]:
-    """What was measured before, by module; empty without the file."""
+    """What was measured before, by module and seed; empty without the file."""
     if not path.exists():
         return {}
     modules: dict[str, Any] = json.loads(path.read_text("utf-8"))["modules"]
@@ -39,9 +41,14 @@ def read_scores(path: Path) -> dict[str, Any]:
 
 
 def write_score(path: Path, module: str, score: ModuleScore) -> None:
-    """Put one module's score among the others, after each: a run may be ended at any time."""
+    """Put one module's score among the others, after each: a run may be ended at any time.
+
+    Other seeds' stay: the one that was worked with beside the one it was measured with.
+    """
+    modules = read_scores(path)
     entry = {**asdict(score), "survived": len(score.survivors), "percent": score.percent}
-    modules = {**read_scores(path), module: entry}
+    seeds = {**modules.get(module, {}), str(score.seed): entry}
+    modules[module] = dict(sorted(seeds.items(), key=lambda row: int(row[0])))
     document = {"modules": dict(sorted(modules.items()))}
     path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 

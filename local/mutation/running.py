@@ -1,24 +1,29 @@
-"""Runs tests in forked processes: once to see which enter which function, then against each mutant."""
+"""Runs a module's tests once as they are, to see which enter which function, then against each mutant.
+
+One process imports the module and collects its tests; each mutant is tried in a fork of it, with the changed
+code put into the functions. What only an import can change (a constant, a default, a class), and what
+survived so, is tried again in a process that has imported everything else, and imports the module changed.
+"""
 
 from __future__ import annotations
 
-import ast
 import builtins
 import importlib
 import json
 import os
-import resource
-import signal
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from local.mutation.loading import load_instead
+from local.mutation.forks import Outcome, run_forked
+from local.mutation.loading import load_instead, module_name, preload_others
 from local.mutation.operators import Mutant, add_probes, apply_mutant
+from local.mutation.patching import Patch, read_live_module
 
 _PROBE = "__mutation_probe__"
 # Imported once, before any fork: most of what a test file costs to begin. Nothing of ours is among them.
@@ -35,22 +40,35 @@ _EXPENSIVE = (
     "yaml",
     "zstandard",
 )
-_MEMORY_BYTES = 4 << 30  # a loop that a mutant never ends must not take the machine's memory
-_BASELINE_SECONDS = 600.0
-_LEAST_SECONDS = 20.0  # for a mutant, however quick its tests are: the fork and the imports count too
+_BASELINE_SECONDS = 90.0  # of the processor; what did not run by then is not asked
+_MODULE_SECONDS = 3600.0  # by the clock, for all of a module's mutants
+_LEAST_SECONDS = 20.0  # of the processor for a mutant, however quick its tests are
 _SLACK = 5  # how much longer a mutant's tests may take than they did on the code as it is
+_IDLE = 10  # by the clock, times that: for what waits without end
 _NO_TESTS = 5  # pytest's exit code
 
 
 @dataclass(frozen=True, slots=True)
 class TestRun:
-    """One test on the code as it is: how long it took, and the functions of the module that it entered."""
+    """One test on the code as it is: the processor's seconds, and the functions of the module it entered."""
 
     name: str
     seconds: float
     scopes: frozenset[str]
 
     __test__ = False  # for pytest, which would take the class for tests
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """By a mutant's key whether a test noticed it; `late`: those that were ended because they did not end.
+
+    `tests`: how many passed on the code as it is. Without any, nothing was tried.
+    """
+
+    tests: int
+    killed: dict[str, bool] = field(default_factory=dict)
+    late: frozenset[str] = frozenset()
 
 
 def preload() -> None:
@@ -60,23 +78,29 @@ def preload() -> None:
             importlib.import_module(name)
 
 
-def run_baseline(module: Path, source: str, files: Sequence[str]) -> list[TestRun]:
-    """The tests that pass on the module as it is, quickest first; none where none does in time."""
-    with tempfile.TemporaryDirectory() as folder:
-        answer = Path(folder, "tests.json")
-
-        def child() -> int:
-            recorder = _Recorder()
-            setattr(builtins, _PROBE, recorder.add_scope)
-            load_instead(module, add_probes(source, _PROBE))
-            code = _run_pytest(list(files), [recorder])
-            answer.write_text(json.dumps(recorder.passed), encoding="utf-8")
-            return code
-
-        _run_forked(child, _BASELINE_SECONDS)
-        passed: dict[str, Any] = json.loads(answer.read_text("utf-8")) if answer.exists() else {}
-    runs = [TestRun(name, one["seconds"], frozenset(one["scopes"])) for name, one in passed.items()]
-    return sorted(runs, key=lambda run: (run.seconds, run.name))
+def try_mutants(
+    module: Path,
+    source: str,
+    mutants: Sequence[Mutant],
+    files: Sequence[str],
+    *,
+    budget: float = 30.0,
+    least: float = _LEAST_SECONDS,
+) -> Verdicts:
+    """What the tests of those files say of each mutant, of each at most `budget` seconds of tests."""
+    with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
+        session = _Session(module, source, tuple(mutants), Path(folder), budget, least)
+        answer = session.run_inside(list(files))
+        if not answer["tests"]:
+            return Verdicts(0)
+        killed, late = dict(answer["killed"]), set(answer["late"])
+        rest = [one for one in mutants if not killed.get(one.key)]
+        if rest:
+            # What has no effect on functions that exist may have one at the import.
+            again = session.run_afresh(rest, answer["plans"], answer["modules"])
+            killed |= again["killed"]
+            late |= set(again["late"])
+        return Verdicts(len(answer["tests"]), killed, frozenset(late))
 
 
 def select_tests(mutant: Mutant, runs: Sequence[TestRun], budget: float) -> list[TestRun]:
@@ -97,44 +121,184 @@ def select_tests(mutant: Mutant, runs: Sequence[TestRun], budget: float) -> list
     return selected
 
 
-def is_killed(
-    module: Path, source: str, mutant: Mutant, tests: Sequence[TestRun], *, least: float = _LEAST_SECONDS
-) -> bool:
-    """Whether a test fails on the mutant, or has not ended after at least `least` seconds."""
-    if not tests:
-        return False
+@dataclass(frozen=True)
+class _Session:
+    """One module's mutants and where their answers are put."""
 
-    def child() -> int:
-        load_instead(module, apply_mutant(source, mutant))
-        return _run_pytest(["-x", *(run.name for run in tests)], [])
+    module: Path
+    source: str
+    mutants: tuple[Mutant, ...]
+    folder: Path
+    budget: float
+    least: float
 
-    seconds = max(least, _SLACK * sum(run.seconds for run in tests))
-    return _run_forked(child, seconds) not in (0, _NO_TESTS)
+    def run_inside(self, files: list[str]) -> dict[str, Any]:
+        """Everything that needs no import, in forks of one process that has collected the tests."""
+
+        def child() -> int:
+            return _run_pytest(files, [_Loop(self)], self.folder)
+
+        self._run_long(child)
+        return self.read("inside", {"tests": [], "killed": {}, "late": [], "plans": {}, "modules": []})
+
+    def run_afresh(
+        self, mutants: Sequence[Mutant], plans: dict[str, Any], modules: list[str]
+    ) -> dict[str, Any]:
+        """The module imported as each mutant has it, in forks of a process that has imported all else."""
+
+        def child() -> int:
+            preload_others(self.module, modules)
+            answer: dict[str, Any] = {"killed": {}, "late": []}
+            for mutant in mutants:
+                tests, seconds = plans[mutant.key]
+                self.note(answer, mutant, self._run_fresh(mutant, tests, seconds))
+                self.write("afresh", answer)
+            return 0
+
+        self._run_long(child)
+        return self.read("afresh", {"killed": {}, "late": []})
+
+    def _run_fresh(self, mutant: Mutant, tests: list[str], seconds: float) -> Outcome:
+        def child() -> int:
+            load_instead(self.module, apply_mutant(self.source, mutant))
+            return _run_pytest(["-x", *tests], [], self.folder)
+
+        return self.run_limited(child, seconds) if tests else Outcome(_NO_TESTS)
+
+    def run_limited(self, child: Any, seconds: float) -> Outcome:
+        """A mutant's tests, as long as they may take."""
+        limit = max(self.least, _SLACK * seconds)
+        return run_forked(child, cpu_seconds=limit, wall_seconds=_IDLE * limit)
+
+    def _run_long(self, child: Any) -> None:
+        run_forked(child, cpu_seconds=_MODULE_SECONDS, wall_seconds=_MODULE_SECONDS)
+
+    @staticmethod
+    def note(answer: dict[str, Any], mutant: Mutant, outcome: Outcome) -> None:
+        """Whether it was noticed, and whether only because it did not end."""
+        answer["killed"][mutant.key] = outcome.code not in (0, _NO_TESTS)
+        if outcome.by_time:
+            answer["late"].append(mutant.key)
+
+    def write(self, name: str, answer: dict[str, Any]) -> None:
+        """For the process that asked, at each step: this one may be ended."""
+        (self.folder / f"{name}.json").write_text(json.dumps(answer), encoding="utf-8")
+
+    def read(self, name: str, default: dict[str, Any]) -> dict[str, Any]:
+        """What the process wrote; the default if it did not come so far."""
+        path = self.folder / f"{name}.json"
+        answer: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.exists() else default
+        return answer
+
+
+@dataclass
+class _Loop:
+    """A plugin of pytest in place of its loop over the tests: all of them once, then some for each mutant."""
+
+    asked: _Session
+
+    def pytest_runtestloop(self, session: Any) -> bool:
+        """After the collecting: the module was imported by now, by a test or here."""
+        name = module_name(self.asked.module)
+        importlib.import_module(name)
+        live = read_live_module(name, self.asked.source)
+        items = {item.nodeid: item for item in session.items}
+        probes = live.plan_patches(add_probes(self.asked.source, _PROBE)) or []
+        runs = self._run_baseline(list(items.values()), probes)
+        plans = {one.key: select_tests(one, runs, self.asked.budget) for one in self.asked.mutants}
+        answer: dict[str, Any] = {
+            "tests": [run.name for run in runs],
+            "plans": {
+                key: [[run.name for run in plan], sum(run.seconds for run in plan)]
+                for key, plan in plans.items()
+            },
+            "modules": [one for one in sys.modules if not one.startswith(("tests.", "test_", "conftest"))],
+            "killed": {},
+            "late": [],
+        }
+        self.asked.write("inside", answer)
+        for mutant in self.asked.mutants if runs else ():
+            patches = live.plan_patches(apply_mutant(self.asked.source, mutant))
+            if patches is None:
+                continue
+            plan = plans[mutant.key]
+            self.asked.note(
+                answer, mutant, self._run_patched([items[run.name] for run in plan], plan, patches)
+            )
+            self.asked.write("inside", answer)
+        return True
+
+    def _run_patched(self, items: list[Any], plan: list[TestRun], patches: list[Patch]) -> Outcome:
+        def child() -> int:
+            for patch in patches:
+                patch.apply()
+            return _run_items(items)
+
+        return (
+            self.asked.run_limited(child, sum(run.seconds for run in plan)) if items else Outcome(_NO_TESTS)
+        )
+
+    def _run_baseline(self, items: list[Any], probes: list[Patch]) -> list[TestRun]:
+        """The tests that pass on the module as it is, quickest first."""
+        recorder = _Recorder(self.asked)
+
+        def child() -> int:
+            setattr(builtins, _PROBE, recorder.add_scope)
+            for patch in probes:
+                patch.apply()
+            items[0].config.pluginmanager.register(recorder)
+            return _run_items(items, until=time.process_time() + _BASELINE_SECONDS, stop=False)
+
+        if items:
+            run_forked(child, cpu_seconds=3 * _BASELINE_SECONDS, wall_seconds=_MODULE_SECONDS)
+        passed = self.asked.read("baseline", {})
+        runs = [TestRun(name, one["seconds"], frozenset(one["scopes"])) for name, one in passed.items()]
+        return sorted(runs, key=lambda run: (run.seconds, run.name))
+
+
+def _run_items(items: list[Any], *, until: float | None = None, stop: bool = True) -> int:
+    """Collected tests, in this order; 1 at the first that fails, if it is to stop there."""
+    for item, following in zip(items, [*items[1:], None], strict=True):
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        is_late = until is not None and time.process_time() > until
+        if is_late or (stop and item.session.testsfailed):
+            # What fixtures began is ended, though tests that would have used it follow.
+            item.session._setupstate.teardown_exact(None)
+            break
+    return int(bool(items and items[0].session.testsfailed))
 
 
 @dataclass
 class _Recorder:
     """A plugin of pytest that notes what each test enters."""
 
-    passed: dict[str, Any] = field(default_factory=dict)
+    asked: _Session
+    _passed: dict[str, Any] = field(default_factory=dict)
     _scopes: set[str] = field(default_factory=set)
-    _seconds: float = 0.0
+    _begun: float = 0.0
 
     def add_scope(self, scope: str) -> None:
         self._scopes.add(scope)
 
     def pytest_runtest_logstart(self, nodeid: str, location: object) -> None:  # noqa: ARG002 - pytest's hook
         self._scopes.clear()
-        self._seconds = 0.0
+        self._begun = _processor_seconds()
 
     def pytest_runtest_logreport(self, report: Any) -> None:
-        self._seconds += report.duration
         if report.when == "call" and report.passed:
-            # The set goes on growing until the teardown is done, and with it this list.
-            self.passed[report.nodeid] = {"seconds": self._seconds, "scopes": sorted(self._scopes)}
+            self._passed[report.nodeid] = None
+        if report.when == "teardown" and report.nodeid in self._passed:
+            seconds = _processor_seconds() - self._begun
+            self._passed[report.nodeid] = {"seconds": seconds, "scopes": sorted(self._scopes)}
+            self.asked.write("baseline", {name: one for name, one in self._passed.items() if one})
 
 
-def _run_pytest(arguments: list[str], plugins: list[Any]) -> int:
+def _processor_seconds() -> float:
+    """Of this process and of those it began and waited for."""
+    return sum(os.times()[:4])
+
+
+def _run_pytest(arguments: list[str], plugins: list[Any], folder: Path) -> int:
     """Without what writes beside the tests, and with the same examples each time."""
     import pytest
     from hypothesis import Phase, settings
@@ -145,43 +309,11 @@ def _run_pytest(arguments: list[str], plugins: list[Any]) -> int:
     settings.load_profile("mutation")
     # Imported before pytest could rewrite it, which is what it warns of, and warnings are errors.
     quiet = ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
-    plain = ["-q", "-p", "no:cacheprovider", "--no-header", *quiet]
+    plain = ["-q", "-p", "no:cacheprovider", "--no-header", f"--basetemp={folder / 'pytest'}", *quiet]
     return int(pytest.main([*plain, *arguments], plugins=plugins))
 
 
-def _run_forked(child: Callable[[], int], seconds: float) -> int | None:
-    """The exit code of `child` in a process of its own; None if it had to be ended, with all it had begun."""
-    pid = os.fork()
-    if pid == 0:
-        _become(child)
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        ended, status = os.waitpid(pid, os.WNOHANG)
-        if ended:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.02)
-    # The group, since a test may have begun processes; it is the child's own.
-    with suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    return None
-
-
-def _become(child: Callable[[], int]) -> None:
-    """Never returns: the forked process does nothing of what its parent would."""
-    code = 3
-    try:
-        os.setsid()
-        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
-        with open(os.devnull, "r+b") as nowhere:  # noqa: PTH123 - for its descriptor
-            for number in (0, 1, 2):
-                os.dup2(nowhere.fileno(), number)
-        code = child()
-    finally:
-        os._exit(code)
-
-
-def compiles(tree: ast.Module) -> bool:
+def compiles(tree: Any) -> bool:
     """Whether the changed module can be compiled: a default that became a statement cannot."""
     try:
         compile(tree, "mutant", "exec")

@@ -56,15 +56,12 @@ import json, sys
 sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
 from local.mutation.operators import list_mutants
-from local.mutation.running import is_killed, run_baseline, select_tests
+from local.mutation.running import try_mutants
 import hypothesis, pytest
 del sys.modules["local"]; sys.path.remove({str(ROOT)!r}); sys.path.insert(0, ".")
 module = Path("shared/room/decide.py"); source = module.read_text()
-runs = run_baseline(module, source, ["tests/room/test_decide.py"])
-print(json.dumps({{
-    one.key: is_killed(module, source, one, select_tests(one, runs, 60), least={least})
-    for one in list_mutants(source)
-}}))
+verdicts = try_mutants(module, source, list_mutants(source), ["tests/room/test_decide.py"], least={least})
+print(json.dumps([verdicts.killed, sorted(verdicts.late)]))
 """
     shown = subprocess.run(
         [sys.executable, "-c", code], cwd=project, capture_output=True, text=True, timeout=110

@@ -1,0 +1,68 @@
+"""Processes of their own for what may never end, crash, or leave the module changed."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+_MEMORY_BYTES = 4 << 30  # a loop that a mutant never ends must not take the machine's memory
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a forked process ended: its exit code, None if a signal or the time ended it."""
+
+    code: int | None
+    by_time: bool = False
+
+
+def run_forked(child: Callable[[], int], *, cpu_seconds: float, wall_seconds: float) -> Outcome:
+    """Run `child` in a process of its own, and end it with all it had begun when its time is over.
+
+    The processor's time counts: on a machine that others use too, the clock says nothing of a loop. The
+    clock's is for what waits without end.
+    """
+    pid = os.fork()
+    if pid == 0:
+        _become(child, cpu_seconds)
+    deadline = time.monotonic() + wall_seconds
+    status = None
+    pause = 0.002
+    while time.monotonic() < deadline:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            break
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.05)
+    else:
+        status = None
+    # The group, since a test may have begun processes; it is the child's own.
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+    if status is None:
+        os.waitpid(pid, 0)
+        return Outcome(None, by_time=True)
+    code = os.waitstatus_to_exitcode(status)
+    return Outcome(None, by_time=code == -signal.SIGXCPU) if code < 0 else Outcome(code)
+
+
+def _become(child: Callable[[], int], cpu_seconds: float) -> None:
+    """Never returns: the forked process does nothing of what its parent would."""
+    code = 3
+    try:
+        os.setsid()
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+        # The soft limit's signal ends it, and is told from other ends; a nested one may have less, not more.
+        hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+        resource.setrlimit(resource.RLIMIT_CPU, (max(1, round(cpu_seconds)), hard))
+        with open(os.devnull, "r+b") as nowhere:  # noqa: PTH123 - for its descriptor
+            for number in (0, 1, 2):
+                os.dup2(nowhere.fileno(), number)
+        code = child()
+    finally:
+        os._exit(code)
