@@ -40,7 +40,7 @@ _EXPENSIVE = (
     "yaml",
     "zstandard",
 )
-_BASELINE_SECONDS = 90.0  # of the processor; what did not run by then is not asked
+_BASELINE_SECONDS = 40.0  # of the processor; what did not run by then is not asked
 _MODULE_SECONDS = 3600.0  # by the clock, for all of a module's mutants
 _LEAST_SECONDS = 20.0  # of the processor for a mutant, however quick its tests are
 _SLACK = 5  # how much longer a mutant's tests may take than they did on the code as it is
