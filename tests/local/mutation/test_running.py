@@ -12,7 +12,7 @@ import pytest
 from local.mutation.operators import Mutant, list_mutants
 from local.mutation.report import ModuleScore, format_table, read_equivalents, read_scores, write_score
 from local.mutation.rooms import find_neighbours, find_tests
-from local.mutation.running import TestRun, select_tests
+from local.mutation.selecting import TestRun, select_tests
 
 ROOT = Path(__file__).resolve().parents[3]
 MODULE = """
@@ -49,8 +49,8 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def judge(project: Path, *, least: float = 60) -> dict[str, bool]:
-    """By mutant whether it was noticed, in a process that has imported nothing of this tree."""
+def judge(project: Path, *, least: float = 60) -> tuple[dict[str, bool], list[str]]:
+    """By mutant whether it was noticed, and those that did not end; in a process without this tree's code."""
     code = f"""
 import json, sys
 sys.path.insert(0, {str(ROOT)!r})
@@ -67,24 +67,26 @@ print(json.dumps([verdicts.killed, sorted(verdicts.late)]))
         [sys.executable, "-c", code], cwd=project, capture_output=True, text=True, timeout=110
     )
     assert shown.returncode == 0, shown.stderr
-    verdicts: dict[str, bool] = json.loads(shown.stdout)
-    return verdicts
+    killed, late = json.loads(shown.stdout)
+    return killed, late
 
 
 def test_what_no_test_tells_apart_survives_and_what_is_never_entered_too(project: Path) -> None:
     before = {path: path.read_bytes() for path in project.rglob("*.py")}
-    assert judge(project) == {
+    killed, late = judge(project)
+    assert killed == {
         "is_full: return count >= most → return None": True,
         "is_full: count >= most → count > most": False,
         "never_entered: return count → return None": False,
     }
+    assert late == []
     assert {path: path.read_bytes() for path in project.rglob("*.py")} == before
 
 
 def test_a_test_of_the_border_notices(project: Path) -> None:
     path = project / "tests/room/test_decide.py"
     path.write_text(path.read_text() + "\n\ndef test_full_is_full() -> None:\n    assert is_full(2, 2)\n")
-    assert judge(project)["is_full: count >= most → count > most"]
+    assert judge(project)[0]["is_full: count >= most → count > most"]
 
 
 def test_a_mutant_that_never_ends_is_ended_and_counts_as_noticed(project: Path) -> None:
@@ -93,9 +95,68 @@ def test_a_mutant_that_never_ends_is_ended_and_counts_as_noticed(project: Path) 
         "def is_full(count: int, most: int) -> bool:\n"
         "    stop = True\n    while not stop:\n        pass\n    return count >= most\n"
     )
-    verdicts = judge(project, least=3)
-    assert verdicts["is_full: True → False"]
-    assert verdicts["is_full: not stop → stop"]
+    killed, late = judge(project, least=1)
+    assert killed["is_full: True → False"]
+    assert killed["is_full: not stop → stop"]
+    assert set(late) == {"is_full: True → False", "is_full: not stop → stop"}
+
+
+AT_IMPORT = """
+from dataclasses import dataclass
+from functools import cache
+
+LIMIT = 3
+UNUSED = 3
+
+
+def double(count: int) -> int:
+    return count + count
+
+
+ROWS = tuple(double(count) for count in (2, 3))
+
+
+@dataclass(frozen=True)
+class Room:
+    places: int = 2
+
+    @property
+    def is_small(self) -> bool:
+        return self.places < LIMIT
+
+    @classmethod
+    @cache
+    def smallest(cls, most: int = 1) -> int:
+        return min([most, 9])
+"""
+TESTS_AT_IMPORT = """
+import shared.room.decide as decide
+from shared.room.decide import ROWS, Room
+
+FIRST = ROWS[0]
+
+
+def test_rows() -> None:
+    assert FIRST == 4
+
+
+def test_rooms() -> None:
+    assert Room().is_small
+    assert not Room(3).is_small
+    assert Room(2).is_small
+    assert Room.smallest() == 1
+    assert decide.double(0) == 0
+"""
+
+
+def test_constants_defaults_and_what_is_called_at_the_import_are_changed_too(project: Path) -> None:
+    (project / "shared/room/decide.py").write_text(AT_IMPORT)
+    (project / "tests/room/test_decide.py").write_text(TESTS_AT_IMPORT)
+    killed, _ = judge(project)
+    survivors = {key for key, is_killed in killed.items() if not is_killed}
+    # `UNUSED` and the second row concern nobody; of `min([most, 9])` no test sees the 9. That `double` adds
+    # only the import's call shows.
+    assert survivors == {"<module>: 3 → 4 #2", "<module>: 3 → 4 #3", "Room.smallest: 9 → 10"}
 
 
 def mutant(scope: str) -> Mutant:
@@ -116,9 +177,12 @@ def test_only_the_tests_that_enter_the_function_are_run_quickest_first_within_th
 
 
 def test_what_stands_outside_of_functions_concerns_every_test() -> None:
-    for scope in ("", "Klass"):
-        assert [run.name for run in select_tests(mutant(scope), RUNS, 60)] == ["quick", "other", "slow"]
+    outside = [TestRun("constant", 0.1, frozenset()), *RUNS]
+    for scope in ("", "Klass", "_Klass"):
+        names = [run.name for run in select_tests(mutant(scope), outside, 60)]
+        assert names == ["quick", "other", "slow", "constant"], "what enters the module comes first"
     assert select_tests(mutant("Klass.method"), RUNS, 60) == [], "a method that nothing enters"
+    assert len(select_tests(mutant("f"), RUNS, 60, at_import={"f"})) == 3, "called by the import"
 
 
 def test_the_tests_of_a_module_are_those_of_the_nearest_folder_of_its_name() -> None:
@@ -147,14 +211,13 @@ def test_a_score_takes_the_place_of_the_one_before_and_leaves_the_others(tmp_pat
     write_score(path, "b.py", ModuleScore(1, 40, 4, 2, ("x", "y")))
     write_score(path, "a.py", ModuleScore(1, 9, 3, 3, ()))
     write_score(path, "b.py", ModuleScore(2, 40, 4, 3, ("x",)))
+    write_score(path, "b.py", ModuleScore(2, 40, 4, 4, (), late=1))
     scores = read_scores(path)
     assert list(scores) == ["a.py", "b.py"]
-    assert (scores["b.py"]["seed"], scores["b.py"]["percent"], scores["b.py"]["survivors"]) == (
-        2,
-        75.0,
-        ["x"],
-    )
-    assert (scores["a.py"]["survived"], scores["a.py"]["percent"]) == (0, 100.0)
+    assert list(scores["b.py"]) == ["1", "2"], "one seed was worked with, another measures"
+    assert (scores["b.py"]["1"]["percent"], scores["b.py"]["1"]["survivors"]) == (50.0, ["x", "y"])
+    assert (scores["b.py"]["2"]["percent"], scores["b.py"]["2"]["late"]) == (100.0, 1)
+    assert (scores["a.py"]["1"]["survived"], scores["a.py"]["1"]["percent"]) == (0, 100.0)
 
 
 def test_the_table_has_the_worst_first_and_the_sum() -> None:
