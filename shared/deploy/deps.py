@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from shared.deploy.model import Finding
 from shared.deploy.ports.forge import Forge
+from shared.deploy.ports.rehearsals import Rehearsals
 from shared.deploy.ports.releases import ChartRenderer, Releases
 from shared.deploy.records.deployed import DeployedLedger
 from shared.deploy.records.deploys import DeployStore
@@ -81,6 +82,7 @@ class DeployDeps:
       before which nothing is told. Its report is empty where policy wants none.
     - `decrypt`: takes a values file's text and name.
     - `validate`: checks manifests against the schemas of a version of Kubernetes.
+    - `rehearsals`: upgrades that were tried on a backup; None where policy has none.
     - `page_url`: where people follow deploys; empty if the app's address is not known.
     - `secrets`: the secrets in a commit's values, by its SHA, so that a worker that continues a deploy
       redacts them without decrypting again; `decrypted_commits` are those where they are complete.
@@ -105,6 +107,7 @@ class DeployDeps:
     decrypt: Callable[[str, str], DecryptedValues]
     validate: Callable[[Sequence[Manifest], str], Sequence[Finding]]
     run_probes: Callable[[str, bool], ProbeReport] = lambda _sha, _last_try: ProbeReport()
+    rehearsals: Rehearsals | None = None
     page_url: str = ""
     secrets: dict[str, set[str]] = field(default_factory=dict, repr=False, compare=False)
     decrypted_commits: set[str] = field(default_factory=set, compare=False)

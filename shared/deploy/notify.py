@@ -6,6 +6,7 @@ GitHub and the chat may be down: progress is reported once or not at all, the en
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 
 from shared.deploy.deps import DEPLOYMENT_PREFIX, DeployDeps
 from shared.deploy.progress import DeployState
@@ -104,6 +105,23 @@ def report_deployment_status(deps: DeployDeps, record: DeployRecord) -> None:
     # Not of a success: GitHub shows that beside the merge, and a comment notifies everybody who took part.
     if progress.state in (DeployState.ROLLED_BACK, DeployState.RESTORE_PROPOSED, DeployState.FAILED):
         _comment_on_pull(deps, record)
+
+
+def announce_downtime(deps: DeployDeps, record: DeployRecord, downtime: timedelta) -> None:
+    """Tell people how long the chat will be away, before the release is changed; once for each deploy.
+
+    A failure to do so changes nothing: the upgrade was approved, and waits for nobody's reading.
+    """
+    progress = record.progress
+    title = f"Rocket.Chat will be away for about {format_duration(downtime)}: {describe_version(record)}"
+    text = (
+        f"Measured by a rehearsal on the newest backup. A backup is taken first.\n{_page_line(deps, record)}"
+    )
+    notice = Notice(Severity.INFO, title, text.strip(), key=f"deploy/{progress.key}/downtime")
+    try:
+        deps.notifications.notify(notice)
+    except GroundcrewError as error:
+        log.warning("deploy.downtime_not_announced", extra={"deploy": progress.key, "error": str(error)})
 
 
 def notify_people(deps: DeployDeps, record: DeployRecord) -> None:

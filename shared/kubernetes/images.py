@@ -75,6 +75,11 @@ def list_images(manifests: Sequence[Manifest]) -> Iterator[str]:
             yield str(container.get("image") or "")
 
 
+def is_chat_image(image: Image) -> bool:
+    """Whether the image is called as Rocket.Chat's is."""
+    return image.name in _CHAT
+
+
 def find_chat_image(manifests: Sequence[Manifest]) -> str:
     """The image of Rocket.Chat that the manifests start, several joined by commas; empty if there is none."""
     return ", ".join(sorted({image.text for image in _chat_images(manifests)}))
@@ -115,7 +120,7 @@ def find_mongodb_version(manifests: Sequence[Manifest]) -> str:
 
 def _chat_images(manifests: Sequence[Manifest]) -> list[Image]:
     """By the image's name; a team that builds its own is known by the name of the container."""
-    images = [image for image in map(Image.parse, list_images(manifests)) if image.name in _CHAT]
+    images = [image for image in map(Image.parse, list_images(manifests)) if is_chat_image(image)]
     return images or list(_running_images(manifests, container="rocketchat"))
 
 

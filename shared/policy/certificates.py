@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from .base import Duration, Section, max_hours, reject
-from .deploy import Label
+from .cluster_values import Label
 
 _HOST = re.compile(
     # A name of at most 253 characters, labels of at most 63 (RFC 1035, section 2.3.4), in lower case as

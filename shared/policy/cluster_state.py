@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from .base import Section
-from .deploy import Label
+from .cluster_values import Label
 
 _NAME = r"[a-z0-9*?]([a-z0-9.*?-]{0,251}[a-z0-9*?])?"
 # A namespace is never a pattern: whose Secrets are read must be plain to see.

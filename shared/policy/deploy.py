@@ -10,6 +10,8 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from .base import Duration, Glob, Name, Section, reject
+from .cluster_values import LABEL, Label
+from .rehearsal import RehearsalPolicy
 
 _HOST = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}")
 
@@ -36,11 +38,8 @@ def _login(name: str) -> str:
 
 
 RepositoryPath = Annotated[Glob, AfterValidator(_inside)]
-# https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-label-names
-_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-Label = Annotated[str, StringConstraints(pattern=f"^{_LABEL}$")]
 # A port is a number or the name of one: https://www.rfc-editor.org/rfc/rfc6335#section-5.1
-Service = Annotated[str, StringConstraints(pattern=rf"^({_LABEL}/{_LABEL}:[a-z0-9-]{{1,15}})?$")]
+Service = Annotated[str, StringConstraints(pattern=rf"^({LABEL}/{LABEL}:[a-z0-9-]{{1,15}})?$")]
 
 
 class DeployPolicy(Section):
@@ -117,6 +116,10 @@ class DeployPolicy(Section):
         description="count in the database who loses what by a new Rocket.Chat, for the plan: `close` closes "
         "the gate if a way to sign in would stop that active users have, `strict` also if that cannot be "
         "counted, `warn` never",
+    )
+    rehearsal: RehearsalPolicy = Field(
+        default_factory=RehearsalPolicy,
+        description="a new Rocket.Chat is tried on a copy of the newest backup before it ships",
     )
     correct_drift: bool = Field(
         default=False, description="take back by itself what was changed by hand, once a day"

@@ -3,34 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
-from .base import Duration, Section, Size, reject
-from .deploy import Label
-
-
-def _sensible_memory(size: int) -> int:
-    # Below, mongod has no cache to speak of, and is killed in the middle of an index.
-    if not 1 << 30 <= size <= 256 << 30:
-        reject("a drill has from 1 GiB to 256 GiB of memory", "Write 3 GiB, or another size between these")
-    return size
-
-
-def _sensible_storage(size: int) -> int:
-    if size < 4 << 30:
-        reject("a drill needs 4 GiB of storage at least", "Write 64 GiB: twice your data, uncompressed")
-    return size
-
-
-# A tag of three numbers: `8.0` is another server next month, and a drill that fails then says nothing of the
-# backup. A digest may follow, and holds the very bytes.
-MongodbImage = Annotated[
-    str,
-    StringConstraints(pattern=r"^[a-z0-9][a-z0-9._:/-]{0,200}:\d+\.\d+\.\d+[\w.-]*(@sha256:[0-9a-f]{64})?$"),
-    Field(examples=["docker.io/library/mongo:8.0.15"]),
-]
+from .base import Duration, Section, reject
+from .cluster_values import Label, MongodbImage, ScratchMemory, ScratchStorage
 
 
 class DrillClusterPolicy(Section):
@@ -51,12 +29,12 @@ class DrillClusterPolicy(Section):
         default="groundcrew-drill", description="where the Job runs; used for nothing else"
     )
     cpus: int = Field(default=2, ge=1, le=64, description="the most that the Job may use of the node")
-    memory: Annotated[Size, AfterValidator(_sensible_memory)] = Field(
+    memory: ScratchMemory = Field(
         default=3 << 30,
         description="the same of memory; the node must have as much free",
         json_schema_extra={"default": "3 GiB"},
     )
-    storage_limit: Annotated[Size, AfterValidator(_sensible_storage)] = Field(
+    storage_limit: ScratchStorage = Field(
         default=64 << 30,
         description="the most that a copy may take of the node's disk; a drill asks for twice the set's "
         "uncompressed data, and is refused above this",

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from .base import Duration, Name, Section, reject
-from .deploy import Label
+from .cluster_values import Label
 
 RuleId = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9./_-]{0,199}$")]
 

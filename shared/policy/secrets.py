@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from .base import Duration, Name, Section, reject
-from .deploy import Label
+from .cluster_values import Label
 
 _DNS = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
 # A key of a Secret: https://kubernetes.io/docs/concepts/configuration/secret/#restriction-names-data

@@ -22,6 +22,7 @@ from local.fakes.releases import MemoryReleases
 from local.github import Pull, Repository
 from shared.deploy import job as deploy
 from shared.deploy.deps import DatabaseInfo, DecryptedValues, DeployBackups, DeployDeps
+from shared.deploy.ports.rehearsals import Rehearsals
 from shared.deploy.progress import DeployState
 from shared.deploy.records.deploy_record import DeployRecord
 from shared.health.ports import Health
@@ -163,6 +164,7 @@ class World:
         self.smoke: Callable[[str], Health] = self._smoke
         self.count_upgrade: Callable[[Collection[ProbeKey]], UpgradeObservation] = _count_nothing
         self.run_probes: Callable[[str, bool], ProbeReport] = lambda _sha, _last_try: ProbeReport()
+        self.rehearsals: Rehearsals | None = None
         self.compatible: dict[str, tuple[str, ...]] = {}
         self._topics = 0
 
@@ -188,6 +190,7 @@ class World:
             run_probes=lambda sha, last_try: plan.run("look", lambda: self.run_probes(sha, last_try)),
             decrypt=lambda text, name: self.decrypt(text, name),
             validate=lambda _manifests, _version: [],
+            rehearsals=self.rehearsals,
             page_url=self.page,
         )
 

@@ -17,7 +17,15 @@ from shared.deploy.gates.base import GateRunner
 from shared.deploy.gates.chart import evaluate_chart
 from shared.deploy.gates.compatibility import evaluate_versions
 from shared.deploy.gates.lineage import ForgeReader, evaluate_lineage
-from shared.deploy.gates.results import CommitGates, GateResults, VersionGates, redact_gates, secrets_of
+from shared.deploy.gates.rehearsal import evaluate_rehearsal
+from shared.deploy.gates.results import (
+    CommitGates,
+    GateResults,
+    RehearsalVerdict,
+    VersionGates,
+    redact_gates,
+    secrets_of,
+)
 from shared.deploy.gates.reviews import evaluate_reviews
 from shared.deploy.gates.versions import newer_version
 from shared.deploy.model import Gate
@@ -51,10 +59,14 @@ def evaluate_gates(deps: DeployDeps, request: DeployRequest, *, since: datetime 
     # A commit that is deployed already, or superseded, needs no gates to end.
     if commit.decision == "go":
         gates += _missing_gates(gates, has_base=commit.has_base)
+    rehearsal = RehearsalVerdict()
+    if commit.decision == "go":
+        rehearsal = evaluate_rehearsal(deps, request, commit, chart, versions, gates)
+        gates += [rehearsal.gate] if rehearsal.gate else []
     # Redacted first, so that the reason that an override is bound to is the one that people read.
     redacted = redact_gates(gates, secrets_of(chart.chart))
     final = tuple(_apply_override(deps, request, gate) for gate in redacted)
-    return GateResults(final, commit, chart, versions)
+    return GateResults(final, commit, chart, versions, rehearsal)
 
 
 def evaluate_commit(

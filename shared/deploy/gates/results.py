@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 from shared.deploy.chart.fetch import LoadedChart
 from shared.deploy.diff.manifests import ManifestDiff
 from shared.deploy.gates.decide import GateReport
 from shared.deploy.model import Gate, PullRequest
 from shared.deploy.ports.releases import Revision
+from shared.kernel.durations import format_duration
 from shared.kernel.redact import redact
 from shared.kubernetes.manifest import Manifest
 
@@ -88,6 +90,18 @@ class VersionGates:
 
 
 @dataclass(frozen=True, slots=True)
+class RehearsalVerdict:
+    """The gate of the rehearsal, None if policy has none; `begin` is whether one is to be begun.
+
+    `downtime` is how long the chat will be away by what was rehearsed; None if it is not known.
+    """
+
+    gate: Gate | None = None
+    begin: bool = False
+    downtime: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class GateResults:
     """All gates of one deploy, redacted, in the order in which they were evaluated."""
 
@@ -95,6 +109,7 @@ class GateResults:
     commit: CommitGates
     chart: ChartGates
     versions: VersionGates
+    rehearsal: RehearsalVerdict = field(default_factory=RehearsalVerdict)
 
     @property
     def report(self) -> GateReport:
@@ -105,6 +120,10 @@ class GateResults:
     def plan(self) -> str:
         """The notes and the diff as text, redacted; empty if there is neither."""
         notes = [f"note: {note}" for note in self.versions.notes]
+        if self.rehearsal.downtime is not None:
+            notes.append(
+                f"note: predicted downtime: {format_duration(self.rehearsal.downtime)}, as rehearsed"
+            )
         lines = [*notes, self.chart.diff.text()] if self.chart.diff else notes
         return redact("\n".join(lines), secrets_of(self.chart.chart))
 

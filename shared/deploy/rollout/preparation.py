@@ -8,8 +8,9 @@ from datetime import timedelta
 from shared.deploy.chart.fetch import LoadedChart
 from shared.deploy.deps import RequeueAfter
 from shared.deploy.gates.evaluate import evaluate_gates
+from shared.deploy.gates.rehearsal import NAME as REHEARSAL
 from shared.deploy.gates.results import GateResults
-from shared.deploy.notify import open_deployment
+from shared.deploy.notify import announce_downtime, open_deployment
 from shared.deploy.progress import DeployState
 from shared.deploy.rollout.session import DeploySession
 from shared.deploy.rollout.steps import POLL_INTERVAL
@@ -41,6 +42,7 @@ class Preparation:
         elif results.commit.decision == "superseded":
             session.transition(DeployState.SUPERSEDED, results.commit.reason)
         elif results.report.pending:
+            self._begin_rehearsal(results)
             return self._wait_for_gates(results)
         elif not results.report.passed:
             session.transition(DeployState.FAILED, f"closed gates: {', '.join(_closed_gates(results))}")
@@ -58,11 +60,24 @@ class Preparation:
             )
         self._session.save(replace(record, gates=tuple(results.report.lines()), plan=results.plan))
 
+    def _begin_rehearsal(self, results: GateResults) -> None:
+        """Asked on each poll until its record is there, so that nothing is lost with a worker that dies."""
+        rehearsals, request = self._session.deps.rehearsals, self._session.record.request
+        if results.rehearsal.begin and rehearsals is not None:
+            pull = self._session.progress.pull
+            rehearsals.begin(
+                request.sha, pull, request.environment, by=self._session.record.author or "deploy"
+            )
+
     def _wait_for_gates(self, results: GateResults) -> RequeueAfter | None:
         session, closed = self._session, _closed_gates(results)
         waited = session.time_in_state()
         # An environment's timer takes as long as its owners want, and an outage is no fault of the checks.
-        limited = any(name != "environment" for name in closed) and not session.record.unavailable_since
+        # A rehearsal has limits of its own, and takes as long as the migrations of the data do.
+        limited = (
+            any(name not in ("environment", REHEARSAL) for name in closed)
+            and not session.record.unavailable_since
+        )
         if limited and waited > session.deps.policy.checks_timeout:
             session.transition(DeployState.FAILED, f"timed out waiting for: {', '.join(closed)}")
             return None
@@ -88,6 +103,8 @@ class Preparation:
         # after the newest is this deploy's.
         newest = release.newest.number if release and release.newest else 0
         session.record = replace(session.record, progress=progress, newest_revision_before=newest)
+        if results.rehearsal.downtime is not None:
+            announce_downtime(session.deps, session.record, results.rehearsal.downtime)
         watermark = session.deps.watermarks.read()
         if progress.changes_version:
             before = progress.version_before or "an unknown version"

@@ -22,7 +22,9 @@ _FOREIGN_GRACE = timedelta(hours=1)
 _VERSION_TAG = re.compile(r":(\d+)\.(\d+)\.\d+[^/:@]*(?:@sha256:[0-9a-f]{64})?$")
 
 
-def choose_image(images: Sequence[str], server_version: str) -> str:
+def choose_image(
+    images: Sequence[str], server_version: str, *, setting: str = "backup.drill.cluster.images"
+) -> str:
     """The image of the same major and minor version as the set's server. Raises Refused without one.
 
     An older server does not read what a newer one wrote, and a newer one proves nothing of the older.
@@ -31,7 +33,7 @@ def choose_image(images: Sequence[str], server_version: str) -> str:
     for image in images:
         if (match := _VERSION_TAG.search(image)) and match.groups() == wanted:
             return image
-    hint = f"Add an image mongo:{'.'.join(wanted)}.x to backup.drill.cluster.images in policy.yaml."
+    hint = f"Add an image mongo:{'.'.join(wanted)}.x to {setting} in policy.yaml."
     raise Refused(
         "policy names no image for the backup's MongoDB", value=f"MongoDB {server_version}", hint=hint
     )
@@ -58,9 +60,9 @@ def name_job(run: str, owner: str) -> str:
     return f"drill-{re.sub('[^a-z0-9-]', '-', run.lower())}-{owner[:6]}"
 
 
-def check_setup(setup: NamespaceSetup, namespace: str) -> None:
+def check_setup(setup: NamespaceSetup, namespace: str, *, rights_file: str = RIGHTS_FILE) -> None:
     """Raises Refused unless the namespace keeps a copy of production in."""
-    hint = f"kubectl apply -f {RIGHTS_FILE}"
+    hint = f"kubectl apply -f {rights_file}"
     if setup.level != "restricted":
         level = setup.level or "nothing"
         raise Refused(
