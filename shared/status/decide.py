@@ -32,6 +32,7 @@ from shared.status.model import (
     SnapshotFacts,
     Status,
 )
+from shared.status.probe_facts import judge_probe_facts
 from shared.status.secret_facts import SecretFacts
 
 # The tick looks every five minutes, the scan and the cycle once an hour.
@@ -95,6 +96,7 @@ def list_findings(status: Status) -> Iterator[StatusFinding]:
     # their data are safe.
     judges: dict[str, tuple[Part[Any], Callable[[Any, datetime], Iterator[tuple[Level, str]]]]] = {
         "server": (status.power, _judge_power),
+        "probes": (status.probes, lambda facts, _now: _as_levels(judge_probe_facts(facts))),
         "backup": (status.backup, _judge_backup),
         "restore drill": (status.drill, _judge_drill),
         "key drill": (status.key_drill, _judge_key_drill),
@@ -114,6 +116,10 @@ def list_findings(status: Status) -> Iterator[StatusFinding]:
         elif part.value is not None:
             yield from (StatusFinding(level, name, text) for level, text in judge(part.value, status.at))
     yield from _judge_others(status)
+
+
+def _as_levels(judged: Iterator[tuple[str, str]]) -> Iterator[tuple[Level, str]]:
+    return ((Level(word), text) for word, text in judged)
 
 
 def _judge_others(status: Status) -> Iterator[StatusFinding]:

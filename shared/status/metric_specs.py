@@ -53,6 +53,14 @@ METRICS = {
         "The day on which 14 powered-on days are left before the earliest end of a kind.",
         ("kind",),
     ),
+    "groundcrew_probe_success": MetricSpec(
+        "Whether a probe of what people do worked at the newest look (1) or not (0); absent if that is not"
+        " known.",
+        ("probe",),
+    ),
+    "groundcrew_probe_timestamp_seconds": MetricSpec(
+        "When the chat was last looked at as people use it.",
+    ),
     "groundcrew_drill_last_run_timestamp_seconds": MetricSpec(
         "When the newest restore drill ended, whatever its result.",
     ),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from shared.probes.model import ProbeStatus
 from shared.status.metric_specs import METRICS
 from shared.status.model import (
     BackupFacts,
@@ -26,6 +27,7 @@ from shared.status.model import (
     SnapshotFacts,
     Status,
 )
+from shared.status.probe_facts import ProbeFacts
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -107,6 +109,7 @@ def _collectors(status: Status) -> Mapping[str, tuple[Part[Any], Callable[[Any],
         "oplog": (status.capture, _capture_gauges),
         "notifications": (status.routes, _route_gauges),
         "calendar": (status.calendar, _calendar_gauges),
+        "probes": (status.probes, _probe_gauges),
         "jobs": (status.runs, _job_gauges),
     }
 
@@ -142,6 +145,13 @@ def _calendar_gauges(facts: CalendarFacts) -> Iterator[Gauge]:
         yield from _instant("lockout_timestamp_seconds", end, kind=kind)
     for kind, warning in facts.warnings.items():
         yield from _instant("lockout_warning_timestamp_seconds", warning, kind=kind)
+
+
+def _probe_gauges(facts: ProbeFacts) -> Iterator[Gauge]:
+    yield from _instant("probe_timestamp_seconds", facts.at)
+    for one in facts.outcomes:
+        if one.status is not ProbeStatus.UNKNOWN:
+            yield Gauge("probe_success", float(one.status is ProbeStatus.OK), {"probe": str(one.name)})
 
 
 def _deploy_gauges(facts: DeployFacts) -> Iterator[Gauge]:

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from shared.kernel.errors import GroundcrewError
 from shared.records.rollup import DayTotals, JobNewest, RunEntry
+from shared.status.probe_facts import ProbeFacts
 from shared.status.secret_facts import SecretFacts
 from shared.status.uptime_days import UptimeDay
 
@@ -290,6 +291,7 @@ class Status:
     runs: Part[RunFacts] = field(default_factory=_not_set_up)
     cost: Part[CostFacts] = field(default_factory=_not_set_up)
     settings: Part[Mapping[str, str]] = field(default_factory=_not_set_up)
+    probes: Part[ProbeFacts] = field(default_factory=_not_set_up)
     secrets: Part[SecretFacts] = field(default_factory=_not_set_up)
     holds: Part[Sequence[str]] = field(default_factory=_not_set_up)
     silences: Part[Sequence[str]] = field(default_factory=_not_set_up)

@@ -12,7 +12,10 @@ from shared.notifications.history import DeliveryLog
 from shared.notifications.silence_records import SilenceRecords
 from shared.pitr.records import read_capture_state
 from shared.policy.pitr import PitrPolicy
+from shared.policy.probes import ProbesPolicy
+from shared.probes.records import load_probes
 from shared.status.model import AlertFacts, CaptureFacts, FiringAlert, NotSetUp, RouteFacts
+from shared.status.probe_facts import ProbeFacts
 
 
 def read_capture(state: Blobs, trusted: Sequence[str], rules: PitrPolicy) -> CaptureFacts:
@@ -38,6 +41,16 @@ def read_alerts(state: Blobs) -> AlertFacts:
     if not firing and heartbeat.at is None and heartbeat.expected_since is None:
         raise NotSetUp("no alert was ever received")
     return AlertFacts(firing, heartbeat.at)
+
+
+def read_probes(state: Blobs, rules: ProbesPolicy) -> ProbeFacts:
+    """The newest look at the chat."""
+    if not rules.enabled:
+        raise NotSetUp("policy.yaml does not probe the chat")
+    record = load_probes(state)
+    if record is None:
+        raise Unavailable("nobody has looked yet: groundcrew probes run")
+    return ProbeFacts(record.run.at, record.run.trigger, record.run.outcomes)
 
 
 def read_silences(state: Blobs, clock: Clock, limit: timedelta) -> Sequence[str]:

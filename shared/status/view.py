@@ -26,6 +26,7 @@ from shared.status.model import (
     SnapshotFacts,
     Status,
 )
+from shared.status.probe_facts import describe_probe_facts
 from shared.status.secret_facts import SecretFacts
 
 _MEBIBYTE = 1 << 20
@@ -44,6 +45,7 @@ def list_rows(status: Status, findings: tuple[StatusFinding, ...]) -> list[Statu
     """One row a part, in the order in which somebody who was woken asks."""
     parts: dict[str, tuple[Part[Any], Callable[[Any, datetime], Iterator[str]]]] = {
         "server": (status.power, _describe_power),
+        "probes": (status.probes, describe_probe_facts),
         "backup": (status.backup, _describe_backup),
         "restore drill": (status.drill, _describe_drill),
         "key drill": (status.key_drill, _describe_key_drill),

@@ -98,6 +98,7 @@ def _readers() -> Readers:
         "capture": lambda: signal_readers.read_capture(
             state(), trusted_catalogue().trusted, load_policy().backup.pitr
         ),
+        "probes": lambda: signal_readers.read_probes(state(), load_policy().probes),
         "alerts": lambda: signal_readers.read_alerts(state()),
         "routes": lambda: signal_readers.read_routes(state()),
         "runs": lambda: readers.read_runs(state(), system_clock().now(), _timer_intervals()),

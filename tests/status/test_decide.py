@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from shared.probes.model import ProbeName, ProbeOutcome, ProbeStatus
 from shared.records.rollup import JobNewest, build_entry
 from shared.status.decide import Level, decide_verdict, list_findings
 from shared.status.model import (
@@ -30,6 +31,7 @@ from shared.status.model import (
     SnapshotFacts,
     Status,
 )
+from shared.status.probe_facts import ProbeFacts
 from shared.status.secret_facts import SecretFacts, SecretSummary
 from shared.status.view import list_rows
 
@@ -115,6 +117,12 @@ def key_drill(age: timedelta | None = DAY) -> Any:
     }
 
 
+def probes(name: str, status: str) -> Any:
+    return {
+        "probes": Part(ProbeFacts(NOW, "start", [ProbeOutcome(ProbeName(name), ProbeStatus(status), "why")]))
+    }
+
+
 GOOD: dict[str, Any] = {
     **machine("running", up=True), **certificate("good"), **backup(), **drill(), **key_drill(),
     "capture": Part(CaptureFacts(20 * MINUTE, NOW)), "alerts": Part(AlertFacts((), NOW)),
@@ -126,6 +134,11 @@ GOOD: dict[str, Any] = {
 CASES: dict[str, tuple[Level, Any]] = {
     "all is well": (Level.OK, {}),
     "no good backup": (Level.ACT, backup(None)),
+    "people cannot write": (Level.ACT, probes("message", "failed")),
+    "people cannot upload": (Level.LOOK, probes("upload", "failed")),
+    "whether people can write is not known": (Level.LOOK, probes("message", "unknown")),
+    "people can write": (Level.OK, probes("message", "ok")),
+    "nobody has looked at the chat": (Level.UNKNOWN, {"probes": Part(problem="nobody has looked yet")}),
     "an old backup": (Level.ACT, backup(31 * HOUR)),
     "a backup just young enough": (Level.OK, backup(30 * HOUR)),
     "the head of the chain is gone": (Level.ACT, backup(head_problem="it is missing")),

@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from local.worker_calls import ROOT
 from shared.kernel.errors import Corrupt, Unavailable
+from shared.probes.model import ProbeName, ProbeOutcome, ProbeStatus
 from shared.records.rollup import JobNewest, build_entry
 from shared.status.collect import collect_status
 from shared.status.metric_specs import METRICS
@@ -35,6 +36,7 @@ from shared.status.model import (
     SnapshotFacts,
     Status,
 )
+from shared.status.probe_facts import ProbeFacts
 from tests.monitoring.programs import run
 
 NOW = datetime(2026, 11, 27, 3, tzinfo=UTC)
@@ -75,6 +77,15 @@ def full_status() -> Status:
             "capture": lambda: CaptureFacts(HOUR, NOW, NOW - HOUR),
             "alerts": lambda: AlertFacts((), NOW),
             "calendar": lambda: CalendarFacts(NOW, {"licence": NOW}, {"licence": NOW - HOUR}),
+            "probes": lambda: ProbeFacts(
+                NOW,
+                "start",
+                [
+                    ProbeOutcome(ProbeName.MESSAGE, ProbeStatus.OK, "arrived"),
+                    ProbeOutcome(ProbeName.UPLOAD, ProbeStatus.FAILED, "refused"),
+                    ProbeOutcome(ProbeName.PUSH, ProbeStatus.UNKNOWN, "no device"),
+                ],
+            ),
             "routes": lambda: {"chat": RouteFacts(NOW, NOW - HOUR)},
             "drill": lambda: DrillFacts(9 * HOUR, NOW, "proven", "", NOW, "daily/x", NOW - HOUR, 60.0, 0.0),
             "runs": lambda: RunFacts({"power_tick": JobFacts(JobNewest(RUN, RUN), HOUR)}, {}),
@@ -173,3 +184,10 @@ def test_a_machine_has_one_state_and_the_others_are_zero() -> None:
     assert [state for state in POWER_STATES if told["power_state", "vm", state]] == ["deallocated"]
     assert told["power_planned_up", "vm"] == 0
     assert ("power_next_change_timestamp_seconds", "vm") not in told
+
+
+def test_a_probe_that_is_not_known_is_neither_good_nor_bad() -> None:
+    found = {
+        gauge.labels["probe"]: gauge.value for gauge in iter_gauges(full_status()) if "probe" in gauge.labels
+    }
+    assert found == {"message": 1, "upload": 0}
