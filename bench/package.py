@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -83,6 +84,9 @@ def _first_calls(folder: Path, app: Path, path: str, python: str) -> dict[str, d
             "GROUNDCREW_ROCKETCHAT_USER_TOKEN": "unused",
         }
         with Stack(folder / "stack", policy=policy, with_azure=True, environment=settings) as stack:
+            # The policy is part of what is deployed: prepared with the package, as `make package` does it.
+            shutil.copyfile(stack.settings["GROUNDCREW_POLICY"], app / "policy.yaml")
+            package.prepare_policy(app, python)
             seed_database(stack.mongodb_uri, megabytes="tiny", seed=7)
             stack.host.stop()  # whose timers would do the work before
             pull = site.propose("8.2.0", "first call")

@@ -24,7 +24,7 @@ from pathlib import Path
 from bench.data import CACHE, ROOT, Data
 from bench.replay import build_replies, serve_replies
 from shared.formats.agekeys import generate_identity
-from shared.policy.backup import LEVELS
+from shared.policy.computed import LEVELS
 
 ROUNDS = 5
 SECRET, RECIPIENT = generate_identity(post_quantum=False)

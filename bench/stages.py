@@ -20,7 +20,7 @@ from shared.adapters.mongodb.source import MongoSource
 from shared.formats.age import Encryptor
 from shared.formats.agekeys import generate_identity, parse_recipient
 from shared.mongodb.model import IdRange
-from shared.policy.backup import LEVELS
+from shared.policy.computed import LEVELS
 
 _SLICE_BYTES = 1 << 20
 

@@ -64,7 +64,7 @@ def main(share: float) -> None:
     from shared.formats.agekeys import generate_identity, parse_recipient
     from shared.formats.archive import ArchiveHeader, ArchiveWriter, PreludeEntry
     from shared.formats.envelope import PartWriter
-    from shared.policy.backup import LEVELS
+    from shared.policy.computed import LEVELS
     from shared.settings.environment import parse_storage_account
 
     account = parse_storage_account(os.environ["BENCH_STORAGE"])

@@ -51,7 +51,8 @@ def build(folder: Path, target: Path, *, helm: Path | None, python: str = PYTHON
     install_dependencies(folder / SITE)
     trim(folder / SITE)
     compile_bytecode(folder, python)
-    compile_dataclasses(folder, python)
+    compile_ahead(folder, python)
+    prepare_policy(folder, python)
     if helm is not None:
         add_helm(folder, helm)
     return write_zip(folder, target)
@@ -129,15 +130,29 @@ def compile_bytecode(folder: Path, python: str) -> None:
                 source.unlink()
 
 
-def compile_dataclasses(folder: Path, python: str) -> None:
-    """The bytecode of the methods that `dataclasses` writes: see `shared.kernel.dataclass_code`."""
+def compile_ahead(folder: Path, python: str) -> None:
+    """What each worker would compile in Python: methods of dataclasses, and regular expressions.
+
+    See `shared.kernel.dataclass_code` and `shared.kernel.pattern_code`.
+    """
+    for module in ("shared.kernel.dataclass_code", "shared.kernel.pattern_code"):
+        _run_packaged(folder, python, module)
+
+
+def prepare_policy(folder: Path, python: str) -> None:
+    """Check the policy that is deployed now, and not in each worker: see `shared.policy.prepared`."""
+    _run_packaged(folder, python, "shared.policy.prepared", str(folder / "policy.yaml"))
+
+
+def _run_packaged(folder: Path, python: str, module: str, *arguments: str) -> None:
+    """A module of the package as a program, with the package's libraries."""
     environment = {
         **os.environ,
         "PYTHONPATH": f"{folder}{os.pathsep}{folder / SITE}",
         "PYTHONDONTWRITEBYTECODE": "1",  # what is deployed is compiled already
         "PYTHONHASHSEED": "0",
     }
-    argv = [python, "-m", "shared.kernel.dataclass_code"]
+    argv = [python, "-m", module, *arguments]
     subprocess.run(argv, cwd=folder, env=environment, check=True, timeout=600)
 
 

@@ -58,15 +58,20 @@ def pack_methods(package: str, path: Path = PACKED) -> int:
 
     dataclasses.exec = execute  # type: ignore[attr-defined]
     try:
-        for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
-            try:
-                importlib.import_module(module.name)
-            except ImportError as error:
-                sys.stderr.write(f"{module.name} is compiled by the workers: {error}\n")
+        import_modules(package)
     finally:
         del dataclasses.exec  # type: ignore[attr-defined]
     path.write_bytes(MAGIC_NUMBER + marshal.dumps(sorted(codes.items())))
     return len(codes)
+
+
+def import_modules(package: str) -> None:
+    """Import the package and every module in it; what cannot be imported here is named on standard error."""
+    for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
+        try:
+            importlib.import_module(module.name)
+        except ImportError as error:
+            sys.stderr.write(f"{module.name} is compiled by the workers: {error}\n")
 
 
 def _key(source: str) -> bytes:

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, mode
 
 from .base import DailyAge, Duration, Glob, MonthlyAge, RouteName, Section, Size, WeeklyAge, reject
 from .cluster_state import ClusterStatePolicy
+from .computed import ComputedBackupPolicy, ComputedRetention
 from .drill import DrillPolicy
 from .pitr import PitrPolicy
 from .values import format_policy_duration
@@ -21,12 +22,8 @@ PROTECTED = (
     "rocketchat_uploads", "rocketchat_uploads.files", "rocketchat_uploads.chunks",
 )  # fmt: skip
 
-# zstd levels: 3 is what stores no more than `zstd -3` of the command line at about the speed of 2, 5 stores a
-# twentieth less at half the speed: measured side by side by `make bench`.
-LEVELS = {"fast": 3, "small": 5}
 
-
-class Retention(Section):
+class Retention(ComputedRetention, Section):
     """How long each class is kept, by age, so that nobody shortens it by adding entries.
 
     A count means that many of the class's own periods: `weekly: 5` is five weeks, a month has 31 days.
@@ -51,12 +48,6 @@ class Retention(Section):
     failed: Duration = Field(
         default=timedelta(days=2), description="age up to which failed and unfinished ones are kept"
     )
-
-    @property
-    def ages(self) -> dict[str, timedelta]:
-        """The age limit of each class that is in use, shortest-lived class first."""
-        ages = {"daily": self.daily, "weekly": self.weekly, "monthly": self.monthly}
-        return {name: age for name, age in ages.items() if age is not None}
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -135,7 +126,7 @@ def _may_be_excluded(pattern: str) -> str:
     return pattern
 
 
-class BackupPolicy(Section):
+class BackupPolicy(ComputedBackupPolicy, Section):
     """What a backup holds and how it is stored; when it runs is the timer's app setting."""
 
     databases: Annotated[
@@ -200,18 +191,3 @@ class BackupPolicy(Section):
     cluster_state: ClusterStatePolicy = Field(
         default=ClusterStatePolicy(), description="Helm's values, certificates and Secrets in the same set"
     )
-
-    @property
-    def zstd_level(self) -> int:
-        """The level to compress with, 1 to 19."""
-        # An explicit level wins over the word, so that a level may be tried without editing both.
-        return self.level or LEVELS[self.compression]
-
-    def includes(self, database: str) -> bool:
-        """Whether the database is backed up."""
-        # Empty stands for `all`: a database that is created tomorrow is in tomorrow's backup.
-        return not self.databases or database in self.databases
-
-    def excludes(self, collection: str) -> bool:
-        """Whether policy leaves the collection (without its database) out."""
-        return any(fnmatchcase(collection, pattern) for pattern in self.exclude)

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from .base import Duration, RouteName, Section, WeeklyWindow, max_hours
+from .computed import ComputedNotifyPolicy
 
 _ROUTES = "names of routes whose addresses are app settings"
 _OWN = "routes of these topics for this severity; without it those of `notify.routes`"
@@ -47,7 +48,7 @@ class RateLimit(Section):
     per: Annotated[Duration, max_hours(24)] = Field(default=timedelta(minutes=10), description="in this time")
 
 
-class NotifyPolicy(Section):
+class NotifyPolicy(ComputedNotifyPolicy, Section):
     """Who is told."""
 
     routes: Routes = Field(default=Routes(), description="routes by severity")
@@ -76,13 +77,3 @@ class NotifyPolicy(Section):
     silence_limit: Annotated[Duration, max_hours(168)] = Field(
         default=timedelta(hours=24), description="how long a `silence` from chat may last at the most"
     )
-
-    @property
-    def route_names(self) -> tuple[str, ...]:
-        """Every route that is named here, each once."""
-        routes, topics = self.routes, self.topics
-        named = [*routes.critical, *routes.warning, *routes.info]
-        named += [
-            name for own in topics for some in (own.critical, own.warning, own.info) for name in some or ()
-        ]
-        return tuple(dict.fromkeys([*named, *([self.fallback] if self.fallback else [])]))

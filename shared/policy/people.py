@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, StringConstraints
 
 from .base import Section, reject
+from .computed import ComputedPerson
 
 PersonId = Annotated[
     str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,39}$"), Field(examples=["ana", "on-call-1"])
@@ -32,7 +33,7 @@ GitHubId = Annotated[int, Field(ge=1, examples=[1234567])]
 LoginName = Annotated[str, StringConstraints(pattern=r"^[^\s:,]{1,64}$"), Field(examples=["ana"])]
 
 
-class Person(Section):
+class Person(ComputedPerson, Section):
     """One person, by all the ids that they have."""
 
     id: PersonId = Field(description="how policy, messages and the audit trail call the person")
@@ -54,20 +55,6 @@ class Person(Section):
     login: tuple[LoginName, ...] = Field(
         default=(), description="account names on the machines where the command line is used"
     )
-
-    @property
-    def accounts(self) -> tuple[str, ...]:
-        """The ids with their platforms, as `rocketchat:<id>`; those without case are in lower case."""
-        return (
-            *(f"rocketchat:{one}" for one in self.rocketchat),
-            *(f"slack:{one}" for one in self.slack),
-            *(f"teams:{one}" for one in self.teams),
-            *(f"github:{one}" for one in self.github),
-            # `aad` is what App Service calls Entra ID in its headers:
-            # https://learn.microsoft.com/azure/app-service/configure-authentication-user-identities
-            *(f"aad:{one.lower()}" for one in self.entra),
-            *(f"login:{one}" for one in self.login),
-        )
 
 
 def _check_unique(people: tuple[Person, ...]) -> tuple[Person, ...]:

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from shared.policy.countries import check_country
 
 from .base import Duration, Name, Section, TagPair, WeeklyWindow, Zone, max_hours, reject
+from .computed import ComputedMachinePolicy, ComputedPowerPolicy
 from .values import Window, find_overlaps
 
 
@@ -46,7 +47,7 @@ class Vacation(Section):
         return self
 
 
-class MachinePolicy(Section):
+class MachinePolicy(ComputedMachinePolicy, Section):
     """A VM or AKS cluster, named or found by a tag, and the local times at which it runs."""
 
     name: Name | None = Field(default=None, description="the resource's name; either this or tag")
@@ -99,13 +100,8 @@ class MachinePolicy(Section):
             )
         return self
 
-    @property
-    def label(self) -> str:
-        """What messages call it."""
-        return self.name or self.tag or ""
 
-
-class PowerPolicy(Section):
+class PowerPolicy(ComputedPowerPolicy, Section):
     """When machines run, and how they are stopped."""
 
     machines: tuple[MachinePolicy, ...] = Field(
@@ -178,10 +174,3 @@ class PowerPolicy(Section):
                     "Choose a time in the windows of the machine that carries the server",
                 )
         return self
-
-    def carried_by(self, machine: MachinePolicy) -> frozenset[str]:
-        """What runs on the machine: `mongodb`, `rocketchat`, both or nothing."""
-        # Once one machine says what it carries, the guess about the first would contradict it.
-        if any(one.carries is not None for one in self.machines):
-            return frozenset(machine.carries or ())
-        return frozenset(("mongodb", "rocketchat") if machine == self.machines[0] else ())

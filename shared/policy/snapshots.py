@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import time, timedelta
+from datetime import timedelta
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from .backup import Retention
 from .base import Duration, Section, TagPair, reject
+from .computed import ComputedSnapshotPolicy
 
 # https://learn.microsoft.com/azure/virtual-machines/disks-incremental-snapshots#restrictions
 AZURE_SNAPSHOTS_PER_DISK = 500
 
 
-class SnapshotPolicy(Section):
+class SnapshotPolicy(ComputedSnapshotPolicy, Section):
     """Which disks are snapshotted, how often, and how long the snapshots are kept."""
 
     disks: TagPair | None = Field(
@@ -51,11 +52,6 @@ class SnapshotPolicy(Section):
         le=AZURE_SNAPSHOTS_PER_DISK,
         description="snapshots of a disk, others' included; Azure allows 500",
     )
-
-    @property
-    def time_of_day(self) -> time:
-        """`at` as a time on the policy's clock."""
-        return time.fromisoformat(self.at)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shared.backup.catalogue import SetCatalogue
 from shared.backup.key_drill import read_key_drill
@@ -27,8 +27,6 @@ from shared.kernel.codec import decode_json
 from shared.kernel.errors import Corrupt, NotFound
 from shared.kernel.ports import Blobs, Clock, Queues
 from shared.kernel.timestamps import format_minute, parse_timestamp
-from shared.policy import BackupPolicy, CertificatePolicy, DeployPolicy, PowerPolicy, SnapshotPolicy
-from shared.policy.drill import DrillPolicy
 from shared.power.last_tick import SeenMachine, load_last_tick
 from shared.records.holds import Holds
 from shared.records.rollup import JobNewest
@@ -55,6 +53,10 @@ from shared.status.model import (
 )
 from shared.status.secret_facts import SecretFacts, SecretSummary
 from shared.status.uptime_days import parse_uptime_day
+
+if TYPE_CHECKING:
+    from shared.policy import BackupPolicy, CertificatePolicy, DeployPolicy, PowerPolicy, SnapshotPolicy
+    from shared.policy.drill import DrillPolicy
 
 # A deploy waits for people and for checks as policy says, is applied at most three times, and makes a backup.
 _DEPLOY_ATTEMPTS, _BACKUP_TIME = 3, timedelta(hours=2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from shared.alerts.records import AlertRecords
 from shared.kernel.errors import Unavailable
@@ -11,11 +12,13 @@ from shared.kernel.ports import Blobs, Clock
 from shared.notifications.history import DeliveryLog
 from shared.notifications.silence_records import SilenceRecords
 from shared.pitr.records import read_capture_state
-from shared.policy.pitr import PitrPolicy
-from shared.policy.probes import ProbesPolicy
 from shared.probes.records import load_probes
 from shared.status.model import AlertFacts, CaptureFacts, FiringAlert, NotSetUp, RouteFacts
 from shared.status.probe_facts import ProbeFacts
+
+if TYPE_CHECKING:
+    from shared.policy.pitr import PitrPolicy
+    from shared.policy.probes import ProbesPolicy
 
 
 def read_capture(state: Blobs, trusted: Sequence[str], rules: PitrPolicy) -> CaptureFacts:

@@ -59,9 +59,14 @@ def system_clock() -> Clock:
 # Cached: a changed policy is read by the next process, so that one run never decides by two of them.
 def load_policy() -> Policy:
     """The policy file. Raises UsageError with every mistake in it."""
+    from shared.policy.prepared import read_prepared
+
+    text = read_environment().policy_text()
+    if (prepared := read_prepared(text)) is not None:
+        return prepared
     from shared.policy import parse_policy
 
-    return parse_policy(read_environment().policy_text())
+    return parse_policy(text)
 
 
 @cache
