@@ -155,7 +155,7 @@ print(PullRequest.__init__.__code__.co_filename, load_policy().timezone, "pydant
     path = str(app / package.SITE)
     argv = [python, "-c", code]
     done = subprocess.run(argv, cwd=app, env={"PYTHONPATH": path}, capture_output=True, text=True, timeout=60)
-    assert (done.stdout, done.stderr) == ("<dataclass> UTC False\n", "")
+    assert (done.stdout, done.stderr) == ("<dataclass> Europe/Berlin False\n", "")
 
 
 POLICY = """
