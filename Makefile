@@ -73,7 +73,7 @@ generate: setup ## Write docs/settings.md, docs/policy.md and the schema anew
 	@$(BIN)/python -m local.generate
 
 bench: setup ## Measure the figures of the issues into bench/results.json
-	@$(BIN)/python -m bench
+	@PATH="$$PATH:$(CURDIR)/.local/real/bin" $(BIN)/python -m bench
 
 # About ten minutes of processor time for each of two seeds; one process, the other core is for whoever waits.
 simulate: setup ## A year of two machines through the jobs, with orders, holds, refusals, evictions and lost ticks
@@ -93,7 +93,9 @@ mutate: setup ## Try the tests with changed code, a sample of mutants a module, 
 	@nice -n 10 $(BIN)/python -m local.mutation --seed $(or $(SEED),1) $(MODULES)
 
 # Builds with Go, which nothing else needs. What takes long to build is taken from ~/.cache/groundcrew/real if it was built
-# before; SLOW=1 builds it, a Kubernetes control plane too, and runs everything against it: an hour the first time.
+# before; SLOW=1 builds it, two Kubernetes control planes too, and runs everything against them: hours the first time.
+# GROUNDCREW_SOURCES names Git directories with sources that no proxy serves (mongo-tools, cmctl), where GitHub is not
+# reached; GROUNDCREW_TEST_CHART the official chart.
 real: setup ## Build real programs into .local/real, and run what only they can prove
 	@$(BIN)/python -m local.real $(if $(SLOW),--slow,--cached) $(if $(MINUTES),--minutes $(MINUTES))
 	@$(BIN)/python -m pytest -q -rs tests/real --ignore=tests/real/test_ferretdb.py \

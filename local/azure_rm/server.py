@@ -44,6 +44,7 @@ class Logged:
     query: Mapping[str, str]
     body: Json
     status: int
+    answer: Json | None = None
 
 
 class IssuedCredential:
@@ -194,7 +195,8 @@ class AzureServer(Fleet):
             )
         except ArmError as error:
             reply = error.reply()
-        self.log.append(Logged(call.method, call.path, call.query, call.body, 0 if lost else reply.status))
+        status = 0 if lost else reply.status
+        self.log.append(Logged(call.method, call.path, call.query, call.body, status, reply.body))
         self._wake.set()
         if lost and request.transport is not None:
             abort_connection(request.transport)

@@ -42,7 +42,7 @@ class StoredAccount(ArmResource):
         keys = [
             {
                 "creationTime": rest_time(self.made.get(name, self.created)), "keyName": name, "value": value,
-                "permissions": "FULL",
+                "permissions": "Full",
             }
             for name, value in self.keys.items()
         ]  # fmt: skip

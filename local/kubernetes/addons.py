@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from local.kubernetes.cert_manager import CERTIFICATE_STATUS, KINDS, SPECS
 from local.kubernetes.defaults import STORAGE_CLASS
 from local.kubernetes.errors import Object
 
@@ -12,45 +13,6 @@ NODE = "microk8s-vm"
 CAPACITY = {"cpu": "4", "memory": "16373972Ki", "pods": "110", "ephemeral-storage": "129886128Ki"}
 ALLOCATABLE = {**CAPACITY, "memory": "16271572Ki"}
 
-_CERT_MANAGER = (
-    ("Certificate", "certificates", "Namespaced", ("cert", "certs")),
-    ("CertificateRequest", "certificaterequests", "Namespaced", ("cr", "crs")),
-    ("Issuer", "issuers", "Namespaced", ()),
-    ("ClusterIssuer", "clusterissuers", "Cluster", ()),
-)
-_ACME = (("Order", "orders"), ("Challenge", "challenges"))
-# What of the published schema of a Certificate's status matters to who writes it: conditions are a map by
-# type, whose status is one of three.
-# https://github.com/cert-manager/cert-manager/blob/master/deploy/crds/cert-manager.io_certificates.yaml
-_CONDITIONS: Object = {
-    "type": "array",
-    "x-kubernetes-list-type": "map",
-    "x-kubernetes-list-map-keys": ["type"],
-    "items": {
-        "type": "object",
-        "required": ["status", "type"],
-        "properties": {
-            "type": {"type": "string"},
-            "status": {"type": "string", "enum": ["True", "False", "Unknown"]},
-            "reason": {"type": "string"},
-            "message": {"type": "string"},
-            "lastTransitionTime": {"type": "string", "format": "date-time"},
-            "observedGeneration": {"type": "integer", "format": "int64"},
-        },
-    },
-}
-_CERTIFICATE_STATUS: Object = {
-    "type": "object",
-    "properties": {
-        "conditions": _CONDITIONS,
-        **{
-            name: {"type": "string", "format": "date-time"}
-            for name in ("lastFailureTime", "notBefore", "notAfter", "renewalTime")
-        },
-        **{name: {"type": "integer"} for name in ("revision", "failedIssuanceAttempts")},
-        "nextPrivateKeySecretName": {"type": "string"},
-    },
-}
 _PROMETHEUS = (
     ("ServiceMonitor", "servicemonitors", "Namespaced", ("smon",)),
     ("PodMonitor", "podmonitors", "Namespaced", ("pmon",)),
@@ -69,11 +31,12 @@ def build_definition(
     *,
     scope: str = "Namespaced",
     short: tuple[str, ...] = (),
+    spec: Object | None = None,
     status: Object | None = None,
 ) -> Object:
-    """A CustomResourceDefinition that takes any spec, and any status if there is no schema of it."""
+    """A CustomResourceDefinition that takes any spec and any status of which there is no schema."""
     free = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    properties = {"spec": free, "status": status or free}
+    properties = {"spec": spec or free, "status": status or free}
     schema = {"openAPIV3Schema": {"type": "object", "properties": properties}}
     names: Object = {"kind": kind, "plural": plural, "singular": kind.lower(), "listKind": f"{kind}List"}
     served = {
@@ -200,17 +163,17 @@ def _custom_definitions() -> list[Object]:
     return [
         *(
             build_definition(
-                "cert-manager.io",
+                group,
                 "v1",
                 kind,
                 plural,
                 scope=scope,
                 short=short,
-                status=_CERTIFICATE_STATUS if kind == "Certificate" else None,
+                spec=SPECS[kind],
+                status=CERTIFICATE_STATUS if kind == "Certificate" else None,
             )
-            for kind, plural, scope, short in _CERT_MANAGER
+            for group, kind, plural, scope, short in KINDS
         ),
-        *(build_definition("acme.cert-manager.io", "v1", kind, plural) for kind, plural in _ACME),
         *(
             build_definition("monitoring.coreos.com", "v1", kind, plural, scope=scope, short=short)
             for kind, plural, scope, short in _PROMETHEUS

@@ -13,19 +13,19 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from local.real.build import TIMEOUT, Built, bring_all
+from local.real.definitions import VERSION as DEFINITIONS_VERSION
+from local.real.definitions import bring_definitions
 from local.real.programs import PROGRAMS, Program
 
-# Debian's own, which are installed by `make packages`, and how each says its version.
+# Debian's own: name, package, and how each says its version. `make packages` installs those that tests need.
 PACKAGED = (
-    ("prometheus", ("prometheus", "--version")),
-    ("alertmanager", ("prometheus-alertmanager", "--version")),
-    ("age (Debian's)", ("age", "--version")),
+    ("prometheus", "prometheus", ("prometheus", "--version")),
+    ("alertmanager", "prometheus-alertmanager", ("prometheus-alertmanager", "--version")),
+    ("etcd (Debian's)", "etcd-server", ("etcd", "--version")),
+    ("age (Debian's)", "age", ("age", "--version")),
 )
-# Nothing to build from: the Go module proxy does not give the module, and releases are out of reach here.
-UNAVAILABLE = (
-    ("cmctl", "not to be had: its module is not served; a renewal is compared with its source instead"),
-    ("mongod", "not to be had: see docs/reality.md for what rests on the embedded server"),
-)
+# Nothing to build from here.
+UNAVAILABLE = (("mongod", "not to be had: see docs/reality.md for what rests on the embedded server"),)
 
 
 def choose(names: Sequence[str], slow: bool, cached: bool) -> list[Program]:
@@ -44,9 +44,9 @@ def format_table(rows: Sequence[tuple[str, str, str]]) -> str:
 def packaged_rows() -> list[tuple[str, str, str]]:
     """Debian's programs with their versions."""
     rows = []
-    for name, argv in PACKAGED:
+    for name, package, argv in PACKAGED:
         version = _ask_version(argv)
-        rows.append((name, version or "-", "ready" if version else "missing: make packages installs it"))
+        rows.append((name, version or "-", "ready" if version else f"missing: apt-get install {package}"))
     return rows
 
 
@@ -72,6 +72,7 @@ def main() -> int:
     results = bring_all(chosen, cached=cached, budget=timedelta(minutes=options.minutes))
     rows = [(built.program.name, built.program.version, built.state) for built in results]
     if not options.names:
+        rows.append(("cert-manager's definitions", DEFINITIONS_VERSION, bring_definitions()))
         rows += [*packaged_rows(), *((name, "-", reason) for name, reason in UNAVAILABLE)]
     print(format_table(rows))
     return _close(results, bool(options.names))

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +17,10 @@ from pathlib import Path
 
 from local.real import directory
 from local.real.programs import Program
+from local.real.sources import VARIABLE as SOURCES
+from local.real.sources import check_out
 from shared.kernel.durations import format_duration
+from shared.kernel.errors import Corrupt
 
 TIMEOUT = timedelta(hours=1)  # kube-apiserver took 7 minutes of one core; a hung download must end
 _HERE = Path(__file__).resolve().parent
@@ -100,6 +104,8 @@ def _build(program: Program, path: Path, deadline: float | None) -> str:
     limit = TIMEOUT.total_seconds()
     limit = limit if deadline is None else min(limit, max(1.0, deadline - time.monotonic()))
     try:
+        if program.repository:
+            return _build_sources(go, program, path, limit)
         refusal = _check_module(go, program, limit)
         if refusal:
             return refusal
@@ -114,6 +120,24 @@ def _build(program: Program, path: Path, deadline: float | None) -> str:
         return f"does not build: {lines[-1].strip() if lines else error}"
     except subprocess.TimeoutExpired:
         return f"was not built within {format_duration(timedelta(seconds=limit))}"
+    return ""
+
+
+def _build_sources(go: str, program: Program, path: Path, limit: float) -> str:
+    """Why it could not be built from its commit; empty if it was."""
+    if shutil.which("git") is None:
+        return "Git is missing"
+    with tempfile.TemporaryDirectory(prefix=f"groundcrew-{program.name}-") as folder:
+        sources = Path(folder, "sources")
+        try:
+            check_out(program, sources, limit)
+        except (subprocess.CalledProcessError, Corrupt) as error:
+            reason = error.stderr if isinstance(error, subprocess.CalledProcessError) else str(error)
+            line = (reason.strip().splitlines() or [str(error)])[-1]
+            return f"cannot be fetched, and {SOURCES} names no repository that has it: {line}"
+        mode = "vendor" if (sources / "vendor").is_dir() else "readonly"
+        argv = [go, "build", "-trimpath", "-ldflags", f"-s -w {program.flags}".strip(), "-o", str(path)]
+        _run([*argv, program.package], cwd=sources, limit=limit, GOFLAGS=f"-mod={mode}")
     return ""
 
 

@@ -34,9 +34,12 @@ from local.kubernetes.addons import seed_objects
 from local.kubernetes.tls import Authority
 from local.process import Child
 from local.real import find_program
+from local.real.arguments import api_arguments, controller_arguments, etcd_arguments
+from local.real.definitions import load_definitions
 from shared.kernel.errors import NotFound, Unavailable
 
 PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
+MINOR_VARIABLE = "GROUNDCREW_TEST_KUBERNETES"  # another minor version than the newest, as 1.35
 VARIABLE = "GROUNDCREW_TEST_KUBECONFIG"
 MARK = ("kube-system", "groundcrew-test-cluster")
 STAGES = Path(__file__).with_name("kwok-stages.yaml")
@@ -55,13 +58,21 @@ _BUILT_IN = {
 }  # fmt: skip
 
 
-class ControlPlane:
-    """A context manager; `kubeconfig` is an administrator's. Raises `NotFound` if a program is missing."""
+def name_of(program: str, minor: str) -> str:
+    """Under which name a program was brought: Kubernetes' end with the minor version if one is named."""
+    return f"{program}-{minor}" if minor and program.startswith("kube-") else program
 
-    def __init__(self, folder: Path) -> None:
+
+class ControlPlane:
+    """A context manager; `kubeconfig` is an administrator's. Raises `NotFound` if a program is missing.
+
+    `minor` is of Kubernetes, if it is not to be the newest that is brought: `1.35`.
+    """
+
+    def __init__(self, folder: Path, minor: str = "") -> None:
         self._folder = folder
-        self._programs = {name: find_program(name) for name in PROGRAMS}
-        missing = [name for name, path in self._programs.items() if path is None]
+        self._programs = {name: find_program(name_of(name, minor)) for name in PROGRAMS}
+        missing = [name_of(name, minor) for name, path in self._programs.items() if path is None]
         if missing:
             raise NotFound(
                 "real programs", value=", ".join(missing), hint="Build them: make real SLOW=1 (needs Go)"
@@ -95,12 +106,15 @@ class ControlPlane:
         (folder / "audit-policy.yaml").write_text(json.dumps(_AUDIT_POLICY))
         etcd, peer, self.port = find_ports(3)
         self._write_kubeconfig(authority)
-        self._run("etcd", *_etcd_arguments(folder / "etcd", etcd, peer))
-        api = self._run("kube-apiserver", *self._api_arguments(etcd))
+        self._run("etcd", *etcd_arguments(folder / "etcd", etcd, peer))
+        api = self._run(
+            "kube-apiserver", *api_arguments(folder, self.port, etcd, (self._certificate, self._key))
+        )
         self._wait_for(api, "/readyz")
         self._seed()
         controllers = [
-            self._run("kube-controller-manager", *self._controller_arguments()),
+            self._run("kube-controller-manager",
+                      *controller_arguments(folder, self.kubeconfig, self._trusted)),
             self._run("kube-scheduler", f"--kubeconfig={self.kubeconfig}", "--leader-elect=false",
                       "--secure-port=0"),
             self._run("kwok", f"--kubeconfig={self.kubeconfig}", f"--config={STAGES}", "--manage-all-nodes"),
@@ -132,43 +146,6 @@ class ControlPlane:
             "contexts": [{"name": "real", "context": context}],
         }
         _write_private(self.kubeconfig, json.dumps(document, indent=2))
-
-    def _api_arguments(self, etcd: int) -> list[str]:
-        folder = self._folder
-        return [
-            f"--etcd-servers=http://127.0.0.1:{etcd}",
-            "--bind-address=127.0.0.1",
-            f"--secure-port={self.port}",
-            f"--tls-cert-file={self._certificate}",
-            f"--tls-private-key-file={self._key}",
-            f"--service-account-key-file={folder / 'sa.pub'}",
-            f"--service-account-signing-key-file={folder / 'sa.key'}",
-            "--service-account-issuer=https://kubernetes.default.svc",
-            # As a cluster with short tokens: who asks for a longer one gets less than was asked for.
-            "--service-account-max-token-expiration=720h",
-            f"--token-auth-file={folder / 'tokens.csv'}",
-            "--authorization-mode=RBAC",
-            "--service-cluster-ip-range=10.152.183.0/24",
-            # Endpoints on loopback are refused, and there is no other address.
-            "--advertise-address=127.0.0.1",
-            "--endpoint-reconciler-type=none",
-            "--allow-privileged=true",
-            f"--audit-policy-file={folder / 'audit-policy.yaml'}",
-            f"--audit-log-path={folder / 'audit.log'}",
-        ]
-
-    def _controller_arguments(self) -> list[str]:
-        return [
-            f"--kubeconfig={self.kubeconfig}",
-            "--leader-elect=false",
-            "--secure-port=0",
-            f"--service-account-private-key-file={self._folder / 'sa.key'}",
-            f"--root-ca-file={self._trusted}",
-            # Claims are bound as MicroK8s' hostpath provisioner does it; the folders are below /tmp.
-            "--enable-hostpath-provisioner",
-            # Only kwok says how the node is, and it may be stopped for the length of a test.
-            "--node-monitor-grace-period=24h",
-        ]
 
     def request(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """Status and JSON of an administrator's request. Raises OSError if nobody answers."""
@@ -203,10 +180,12 @@ class ControlPlane:
         mark: dict[str, Any] = {
             "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": MARK[0], "name": MARK[1]},
         }  # fmt: skip
+        # cert-manager's own definitions if they were brought: those of the stand-in take any spec.
+        published = {item["metadata"]["name"]: item for item in load_definitions()}
         for item in [*seed_objects("1.31"), mark]:
-            if (item["kind"], item["metadata"]["name"]) in _BUILT_IN:
-                continue
-            self._create(_adapted(item))
+            name = item["metadata"]["name"]
+            if (item["kind"], name) not in _BUILT_IN:
+                self._create(published.get(name) or _adapted(item))
 
     def _create(self, item: dict[str, Any]) -> None:
         path = _collection_path(item)
@@ -233,18 +212,6 @@ def _collection_path(item: dict[str, Any]) -> str:
 def _adapted(item: dict[str, Any]) -> dict[str, Any]:
     """The provisioner that the controllers bring along, in the place of MicroK8s' own."""
     return {**item, "provisioner": "kubernetes.io/host-path"} if item["kind"] == "StorageClass" else item
-
-
-def _etcd_arguments(data: Path, client: int, peer: int) -> list[str]:
-    urls = f"http://127.0.0.1:{client}", f"http://127.0.0.1:{peer}"
-    return [
-        f"--data-dir={data}",
-        f"--listen-client-urls={urls[0]}", f"--advertise-client-urls={urls[0]}",
-        f"--listen-peer-urls={urls[1]}", f"--initial-advertise-peer-urls={urls[1]}",
-        f"--initial-cluster=default={urls[1]}",
-        "--unsafe-no-fsync",  # it is thrown away
-        "--log-level=warn",
-    ]  # fmt: skip
 
 
 def _write_signing_keys(folder: Path) -> None:
@@ -282,7 +249,7 @@ def main(arguments: Sequence[str]) -> int:
     """See the module."""
     with tempfile.TemporaryDirectory(prefix="groundcrew-real-") as folder:
         try:
-            with ControlPlane(Path(folder)) as plane:
+            with ControlPlane(Path(folder), os.environ.get(MINOR_VARIABLE, "")) as plane:
                 print(f"{VARIABLE}={plane.kubeconfig}", flush=True)
                 if not arguments:
                     time.sleep(float("inf"))

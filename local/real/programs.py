@@ -19,6 +19,7 @@ class Program:
     checksum: str
     package: str
     proves: str
+    repository: str = ""
     flags: str = ""
     tidy: str = ""
     slow: bool = False

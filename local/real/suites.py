@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from local.real import ROOT, find_program
+from local.real import ROOT, directory, find_program
 from local.real.__main__ import format_table
-from local.real.control_plane import PROGRAMS, VARIABLE, ControlPlane
+from local.real.control_plane import PROGRAMS, VARIABLE, ControlPlane, name_of
 from local.real.ferretdb_server import FerretServer
 from shared.kernel.durations import format_duration
 from shared.kernel.errors import GroundcrewError
@@ -30,34 +30,55 @@ _PYTEST = ("-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "-n", "0")
 
 @dataclass(frozen=True, slots=True)
 class RealSuite:
-    """Tests against a real thing: `needs` are the programs that it consists of."""
+    """Tests against real things: `needs` are the programs that they consist of."""
 
     name: str
     needs: tuple[str, ...]
     tests: tuple[str, ...]
     full: bool = False  # only with --full
     only: str = "not memory"  # pytest's -k: what is a fake has no real counterpart
+    minor: str = ""  # of Kubernetes, if not the newest
 
 
+_CONTRACTS = (
+    "tests/contract/test_cluster.py",
+    "tests/contract/test_certificate_cluster.py",
+    "tests/contract/test_state_cluster.py",
+    "tests/contract/test_cluster_tokens.py",
+    "tests/contract/test_secret_homes.py",
+    "tests/contract/test_posture.py",
+)
+OLDER = "1.35"
 SUITES = (
+    RealSuite(
+        "our sets and MongoDB's tools",
+        ("mongodump", "mongorestore", "bsondump"),
+        ("tests/restore/e2e/test_recipe.py", "tests/restore/e2e/test_embedded.py"),
+        only="real_mongo",
+    ),
+    RealSuite("workflows", ("actionlint",), ("tests/github/test_workflows.py",), only="actionlint"),
+    RealSuite("restores into FerretDB", ("ferretdb",), ("tests/real/test_ferretdb.py",), only=""),
     RealSuite(
         "certificates and state in a cluster",
         PROGRAMS,
         ("tests/contract/test_certificate_cluster.py", "tests/contract/test_state_cluster.py"),
     ),
     RealSuite(
-        "tokens, secrets, posture in a cluster",
-        PROGRAMS,
-        (
-            "tests/contract/test_cluster_tokens.py",
-            "tests/contract/test_secret_homes.py",
-            "tests/contract/test_posture.py",
-        ),
+        "certificates through the host, manifests, cmctl in a cluster",
+        (*PROGRAMS, "cmctl"),
+        ("tests/certificates/e2e", "tests/real/test_manifests.py", "tests/real/test_cmctl.py"),
         full=True,
     ),
-    RealSuite("what a cluster tells", PROGRAMS, ("tests/contract/test_cluster.py",), full=True),
+    RealSuite("contracts of a cluster", PROGRAMS, _CONTRACTS, full=True),
     RealSuite(
-        "deploys, rights and drift in a cluster",
+        f"contracts of a cluster of Kubernetes {OLDER}",
+        tuple(name_of(name, OLDER) for name in PROGRAMS),
+        _CONTRACTS,
+        full=True,
+        minor=OLDER,
+    ),
+    RealSuite(
+        "rights and drift in a cluster",
         PROGRAMS,
         ("tests/deploy/e2e/test_rbac.py", "tests/deploy/e2e/test_drift.py"),
         full=True,
@@ -68,7 +89,18 @@ SUITES = (
         ("tests/contract/test_releases.py", "tests/local/kubernetes/e2e"),
         full=True,
     ),
-    RealSuite("restores into FerretDB", ("ferretdb",), ("tests/real/test_ferretdb.py",), only=""),
+    RealSuite(
+        "deploys through the host in a cluster",
+        PROGRAMS,
+        ("tests/deploy/e2e/test_deploy_through_host.py",),
+        full=True,
+    ),
+    RealSuite(
+        "the official chart through the host in a cluster",
+        PROGRAMS,
+        ("tests/deploy/e2e/test_official_through_host.py",),
+        full=True,
+    ),
 )
 
 
@@ -94,11 +126,15 @@ def _run_suite(suite: RealSuite, limit: timedelta) -> tuple[str, str, str]:
 
 def _with_servers(suite: RealSuite, limit: timedelta) -> str:
     with tempfile.TemporaryDirectory(prefix="groundcrew-real-") as folder:
-        if suite.needs == PROGRAMS:
-            with ControlPlane(Path(folder)) as plane:
-                return _run_pytest(suite, {VARIABLE: str(plane.kubeconfig)}, limit)
-        with FerretServer(Path(folder)) as server:
-            return _run_pytest(suite, {"GROUNDCREW_TEST_FERRETDB": server.uri}, limit)
+        # Programs that tests look for on PATH, as whoever restores without Groundcrew has them there.
+        path = {"PATH": f"{directory() / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+        if "etcd" in suite.needs:
+            with ControlPlane(Path(folder), minor=suite.minor) as plane:
+                return _run_pytest(suite, {VARIABLE: str(plane.kubeconfig), **path}, limit)
+        if "ferretdb" in suite.needs:
+            with FerretServer(Path(folder)) as server:
+                return _run_pytest(suite, {"GROUNDCREW_TEST_FERRETDB": server.uri}, limit)
+        return _run_pytest(suite, path, limit)
 
 
 def _run_pytest(suite: RealSuite, environment: Mapping[str, str], limit: timedelta) -> str:

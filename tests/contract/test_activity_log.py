@@ -16,6 +16,7 @@ from local.fakes.disks import resource_id
 from shared.adapters.azure_activity import AzureActivityLog, connect, parse_event
 from shared.cloud.activity import ActivityEvent, ActivityLog
 from shared.kernel.errors import Refused, Unavailable
+from tests.local.azure_rm.published import describe_azure_faults
 
 MINUTE = timedelta(minutes=1)
 VM = resource_id("virtualmachines", "chat")
@@ -75,6 +76,7 @@ def server(clock: ManualClock) -> Iterator[AzureServer]:
     """Two entries to a page."""
     with AzureServer(clock=clock, page_size=2) as running:
         yield running
+        assert describe_azure_faults(running) == []
 
 
 @pytest.fixture(params=["memory", "azure"])

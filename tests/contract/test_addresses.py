@@ -12,6 +12,7 @@ from local.fakes.disks import MemoryAddresses
 from shared.adapters.azure_addresses import AzureAddresses, connect, parse_address
 from shared.cloud.prices import Addresses
 from shared.kernel.errors import Refused, Unavailable, UsageError
+from tests.local.azure_rm.published import describe_azure_faults
 
 
 class Rig(Protocol):
@@ -51,6 +52,7 @@ def server() -> Iterator[AzureServer]:
     """Two addresses to a page."""
     with AzureServer(page_size=2) as running:
         yield running
+        assert describe_azure_faults(running) == []
 
 
 @pytest.fixture(params=["memory", "azure"])

@@ -12,6 +12,7 @@ from local.fakes.clock import ManualClock
 from shared.adapters import aks
 from shared.cloud.machines import NodePool, PowerState, PowerSwitch
 from shared.kernel.errors import Conflict, NotFound, Refused, Unavailable
+from tests.local.azure_rm.published import describe_azure_faults
 
 MINUTE = timedelta(minutes=1)
 
@@ -22,6 +23,7 @@ def server() -> Iterator[AzureServer]:
     delays = {"managedClusters/start": MINUTE, "managedClusters/stop": MINUTE}
     with AzureServer(clock=ManualClock(), delays=delays, page_size=2) as running:
         yield running
+        assert describe_azure_faults(running) == []
 
 
 @pytest.fixture

@@ -83,6 +83,27 @@ def tls(name: str, certificate: bytes, key: bytes, kind: str = "kubernetes.io/tl
 
 
 CERT_MANAGER, ACME = "cert-manager.io/v1", "acme.cert-manager.io/v1"
+ISSUER = {"issuerRef": {"name": "production"}}
+ASKED = {**ISSUER, "request": base64.b64encode(b"-----BEGIN CERTIFICATE REQUEST-----").decode()}
+ACCOUNT = {
+    "email": "old@example.org",
+    "server": "https://acme.example/directory",
+    "privateKeySecretRef": {"name": "account"},
+}
+
+
+def challenge(host: str) -> dict[str, Any]:
+    """The spec of a Challenge, as cert-manager makes it."""
+    url = "https://acme.example/challenge"
+    asked = {
+        "authorizationURL": url,
+        "url": url,
+        "dnsName": host,
+        "type": "HTTP-01",
+        "token": "t",
+        "key": "k",
+    }
+    return {**ISSUER, **asked, "solver": {"http01": {"ingress": {}}}}
 
 
 def certificate(status: dict[str, Any], name: str = "chat") -> dict[str, Any]:
@@ -187,19 +208,19 @@ def test_a_certificate_that_is_not_issued_says_why_down_to_the_challenge(stage: 
     }
     old = {"conditions": [condition("Ready", "False", reason="Failed", message="the one before")]}
     stage.put(
-        made("CertificateRequest", "chat-1", CERT_MANAGER, owner, meta=revision, status=request, spec={}),
-        made("CertificateRequest", "chat-0", CERT_MANAGER, owner, status=old, spec={}),
+        made("CertificateRequest", "chat-1", CERT_MANAGER, owner, meta=revision, status=request, spec=ASKED),
+        made("CertificateRequest", "chat-0", CERT_MANAGER, owner, status=old, spec=ASKED),
     )
     owner = ("CertificateRequest", stage.uid("CertificateRequest", "chat-1"))
-    stage.put(made("Order", "chat-1-99", ACME, owner, spec={}, status={"state": "pending"}))
+    stage.put(made("Order", "chat-1-99", ACME, owner, spec=ASKED, status={"state": "pending"}))
     owner = ("Order", stage.uid("Order", "chat-1-99"))
     reason = "Waiting for HTTP-01 challenge propagation: failed to perform self check: connection refused"
     stage.put(
-        made("Challenge", "chat-1-99-1", ACME, owner, spec={"dnsName": "chat.example.org"},
+        made("Challenge", "chat-1-99-1", ACME, owner, spec=challenge("chat.example.org"),
              status={"state": "pending", "reason": reason, "presented": True, "processing": True}),
-        made("Challenge", "chat-1-99-2", ACME, owner, spec={"dnsName": "push.example.org"},
+        made("Challenge", "chat-1-99-2", ACME, owner, spec=challenge("push.example.org"),
              status={"state": "valid", "presented": False, "processing": False}),
-        made("Challenge", "somebody-elses", ACME, ("Order", "another-uid"), spec={"dnsName": "x.example.org"},
+        made("Challenge", "somebody-elses", ACME, ("Order", "another-uid"), spec=challenge("x.example.org"),
              status={"state": "invalid", "presented": False, "processing": False}),
     )  # fmt: skip
     (found,) = stage.cluster.list_managed_certificates(NAMESPACE)
@@ -215,7 +236,7 @@ def test_a_denied_request_says_so(stage: Stage) -> None:
     stage.put(certificate({"conditions": [condition("Ready", "False")]}))
     denied = {"conditions": [condition("Denied", "True", reason="Denied", message="not by this team")]}
     owner = ("Certificate", stage.uid("Certificate", "chat"))
-    stage.put(made("CertificateRequest", "chat-1", CERT_MANAGER, owner, status=denied, spec={}))
+    stage.put(made("CertificateRequest", "chat-1", CERT_MANAGER, owner, status=denied, spec=ASKED))
     (found,) = stage.cluster.list_managed_certificates(NAMESPACE)
     assert found.failure == "CertificateRequest chat-1 is Denied: not by this team"
 
@@ -259,11 +280,7 @@ def issuer(name: str, **spec: Any) -> dict[str, Any]:
 
 
 def test_the_address_of_an_issuer_is_changed_and_nothing_else(stage: Stage) -> None:
-    acme = {
-        "email": "old@example.org",
-        "server": "https://acme.example/directory",
-        "solvers": [{"http01": {}}],
-    }
+    acme = {**ACCOUNT, "solvers": [{"http01": {"ingress": {}}}]}
     stage.put(issuer("production", acme=acme), issuer("internal", ca={"secretName": "ca"}))
     (found,) = stage.cluster.list_acme_issuers()
     assert (found.name, found.email, found.server) == ("production", "old@example.org", acme["server"])
@@ -274,7 +291,7 @@ def test_the_address_of_an_issuer_is_changed_and_nothing_else(stage: Stage) -> N
 
 
 def test_an_issuer_that_was_changed_since_it_was_read_is_left_alone(stage: Stage) -> None:
-    stage.put(issuer("production", acme={"email": "old@example.org"}))
+    stage.put(issuer("production", acme=ACCOUNT))
     (found,) = stage.cluster.list_acme_issuers()
     stage.cluster.set_issuer_email(found, "first@example.org")
     with pytest.raises(Conflict):
@@ -333,7 +350,7 @@ def test_the_rights_suffice_for_all_that_is_done_and_none_is_left_over(
     server: KubernetesServer, tmp_path: Path
 ) -> None:
     stage = stage_of(server, tmp_path)
-    stage.put(certificate(READY), issuer("production", acme={"email": "old@example.org"}))
+    stage.put(certificate(READY), issuer("production", acme=ACCOUNT))
     stage.cluster.list_tls_secrets(NAMESPACE)
     stage.cluster.list_ingress_hosts(NAMESPACE)
     stage.cluster.list_managed_certificates(NAMESPACE)

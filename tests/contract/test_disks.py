@@ -17,6 +17,7 @@ from shared.adapters.azure_disks import AzureDisks
 from shared.azure.arm_client import connect_arm
 from shared.cloud.disks import Disks
 from shared.kernel.errors import AlreadyExists, Conflict, NotFound, Refused
+from tests.local.azure_rm.published import describe_azure_faults
 
 LIMIT = 3
 OURS = {"owner": "groundcrew", "class": "daily"}
@@ -94,6 +95,7 @@ def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
         azure = AzureRig(server, clock, request.param)
         with azure.client:
             yield azure
+        assert describe_azure_faults(server) == []
 
 
 def test_disks_are_chosen_by_tag_across_pages(rig: Rig) -> None:

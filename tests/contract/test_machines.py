@@ -16,6 +16,7 @@ from shared.adapters.azure_vms import AzureMachines
 from shared.azure.arm_client import connect_arm
 from shared.cloud.machines import CommandResult, Machines, PowerState
 from shared.kernel.errors import Conflict, NotFound, Refused, Unavailable
+from tests.local.azure_rm.published import describe_azure_faults
 
 MINUTE = timedelta(minutes=1)
 
@@ -124,6 +125,7 @@ def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
         azure = AzureRig(server, request.param)
         with azure.client:
             yield azure
+        assert describe_azure_faults(server) == []
 
 
 def power(rig: Rig, machine_id: str) -> PowerState:

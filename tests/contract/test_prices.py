@@ -13,6 +13,7 @@ from local.fakes.prices import MemoryPrices
 from shared.adapters.azure_prices import AzurePrices
 from shared.cloud.prices import Price, PriceKind, Prices
 from shared.kernel.errors import UsageError
+from tests.local.azure_rm.published import describe_azure_faults
 
 SIZE, REGION = "Standard_D4ads_v5", "westeurope"
 Make = Callable[[str], Prices]
@@ -55,6 +56,7 @@ def make(request: pytest.FixtureRequest) -> Iterator[Make]:
     with AzureServer() as server, requests.Session() as session:
         server.price_page_size = 4
         yield lambda currency: AzurePrices(session, currency, url=server.prices_url)
+        assert describe_azure_faults(server) == []
 
 
 def only(prices: tuple[Price, ...], kind: PriceKind, *, windows: bool = False, years: int = 0) -> Price:

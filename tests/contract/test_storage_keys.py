@@ -18,6 +18,7 @@ from shared.adapters.storage_keys import account_opener, connect
 from shared.kernel.errors import GroundcrewError, NotFound, Refused, Unavailable
 from shared.kernel.secret import Secret
 from shared.secrets_rotation.authorities.storage_keys import StorageAccountKeys, StorageKeys
+from tests.local.azure_rm.published import describe_azure_faults
 
 ACCOUNT = "stchat"
 
@@ -27,6 +28,7 @@ def azure() -> Iterator[AzureServer]:
     with AzureServer() as running:
         running.add_storage_account(ACCOUNT)
         yield running
+        assert describe_azure_faults(running) == []
 
 
 @pytest.fixture(params=["memory", "azure"])

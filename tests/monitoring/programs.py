@@ -8,16 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from local.real import find_program
+
 ROOT = Path(__file__).resolve().parents[2]
-LOCAL = ROOT / ".local" / "real"
 
 
 def find(program: str, cure: str) -> str:
     """The program's path: on PATH, or of those that `make real` built. Skips the test where there is none."""
-    binary = shutil.which(program) or shutil.which(program, path=str(LOCAL))
+    binary = shutil.which(program) or find_program(program)
     if binary is None:
         pytest.skip(f"{program} is missing ({cure})")
-    return binary
+    return str(binary)
 
 
 def run(program: str, package: str, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:

@@ -62,7 +62,13 @@ def acme_issuer(name: str, account: str, token: str = "") -> dict[str, Any]:
     solver: dict[str, Any] = {"http01": {"ingress": {"class": "public"}}}
     if token:
         solver = {"dns01": {"cloudflare": {"apiTokenSecretRef": {"name": token, "key": "token"}}}}
-    spec = {"acme": {"email": "a@example.org", "privateKeySecretRef": {"name": account}, "solvers": [solver]}}
+    acme = {
+        "email": "a@example.org",
+        "server": "https://acme.example/directory",
+        "privateKeySecretRef": {"name": account},
+        "solvers": [solver],
+    }
+    spec = {"acme": acme}
     return served("ClusterIssuer", name, "", CERT_MANAGER, spec=spec, status={"conditions": []})
 
 

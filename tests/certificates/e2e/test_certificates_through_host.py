@@ -27,6 +27,7 @@ from shared.formats.manifest import Signer
 from shared.kernel.errors import NotFound
 from shared.settings.storage_account import StorageAccount
 from tests.support.certificates import issue
+from tests.support.clusters import open_cluster
 from tests.support.tls_hosts import serve_tls
 
 pytestmark = pytest.mark.timeout(240)
@@ -89,7 +90,7 @@ def site(tmp_path: Path, take_account: Callable[[], EmulatedAccount]) -> Iterato
         storage = StorageAccount.by_connection_string(account.connection_string)
         for name in ("backups", "groundcrew"):
             create_container(storage, name)
-        cluster = stack.enter_context(KubernetesServer())
+        cluster = stack.enter_context(open_cluster())
         cluster.behaviour.paused = True
         for name in ("rocketchat", "monitoring"):
             cluster.add({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
