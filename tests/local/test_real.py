@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
 import threading
 import time
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from local.real import suites
+from local.real import ROOT, definitions, directory, suites
 from local.real.__main__ import choose, format_table
 from local.real.build import bring, bring_all, cache_path
 from local.real.control_plane import PROGRAMS as PARTS
 from local.real.control_plane import ControlPlane
 from local.real.forwarding import Forwarder
 from local.real.programs import PROGRAMS, Program
-from shared.kernel.errors import NotFound
+from local.real.sources import VARIABLE, check_out
+from shared.kernel.errors import Corrupt, NotFound
 
 MADE = Program("made", "example.invalid/made", "v1.0.0", "h1:x", "example.invalid/made", "nothing", slow=True)
 
@@ -78,6 +82,74 @@ def test_a_suite_whose_programs_are_missing_is_named_and_not_run() -> None:
     rows = suites.run_suites(suites.SUITES, timedelta(minutes=1))
     assert all(state.startswith("not run: ") and state.endswith(" missing") for _, _, state in rows)
     assert len(format_table(rows).splitlines()) == len(suites.SUITES)
+
+
+def test_every_suites_tests_are_there() -> None:
+    assert [path for suite in suites.SUITES for path in suite.tests if not (ROOT / path).exists()] == []
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, str, str]:
+    """A Git repository with two commits and a tag object of the first: its folder, the commit, the tag."""
+    monkeypatch.setenv("PATH", os.defpath)
+    folder = tmp_path / "upstream"
+    identity = ("-c", "user.name=x", "-c", "user.email=x@example.org")
+
+    def git(*words: str) -> str:
+        done = subprocess.run(
+            ["git", *identity, *words], cwd=folder, check=True, capture_output=True, text=True
+        )
+        return done.stdout.strip()
+
+    folder.mkdir()
+    git("init", "--quiet")
+    for text in ("one", "two"):
+        (folder / "main.go").write_text(text)
+        git("add", ".")
+        git("commit", "--quiet", "-m", text)
+    git("tag", "-a", "v1", "-m", "v1", "HEAD~1")
+    return folder, git("rev-parse", "HEAD~1"), git("rev-parse", "v1")
+
+
+def test_sources_are_those_of_the_commit_fetched_or_of_a_repository_that_is_named(
+    repository: tuple[Path, str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream, commit, _ = repository
+    fetched = replace(MADE, checksum=commit, repository=str(upstream))
+    check_out(fetched, tmp_path / "fetched", 60)
+    monkeypatch.setenv(VARIABLE, f"{tmp_path / 'none'}{os.pathsep}{upstream / '.git'}")
+    check_out(replace(fetched, repository="/nowhere"), tmp_path / "named", 60)
+    assert [(tmp_path / name / "main.go").read_text() for name in ("fetched", "named")] == ["one", "one"]
+    assert (upstream / "main.go").read_text() == "two", "what is looked at stays as it is"
+    status = subprocess.run(
+        ["git", "status", "--porcelain"], cwd=upstream, capture_output=True, text=True, check=True
+    )
+    assert status.stdout == ""
+
+
+def test_what_is_no_commit_or_cannot_be_fetched_is_refused(
+    repository: tuple[Path, str, str], tmp_path: Path
+) -> None:
+    upstream, commit, tag = repository
+    with pytest.raises(Corrupt, match="not the pinned commit"):
+        check_out(replace(MADE, checksum=tag, repository=str(upstream)), tmp_path / "tag", 60)
+    with pytest.raises(subprocess.CalledProcessError):
+        check_out(replace(MADE, checksum=commit, repository="/nowhere"), tmp_path / "none", 60)
+
+
+def test_definitions_are_those_that_were_brought_and_without_go_none_are() -> None:
+    assert definitions.load_definitions() == []
+    assert definitions.bring_definitions() == "Go is missing"
+    folder = directory() / "definitions" / f"cert-manager-{definitions.VERSION}"
+    folder.mkdir(parents=True)
+    (folder / "one.yaml").write_text("---\nkind: CustomResourceDefinition\n---\n")
+    assert definitions.bring_definitions() == "ready"
+    assert definitions.load_definitions() == [{"kind": "CustomResourceDefinition"}]
+
+
+def test_a_control_plane_of_another_minor_version_has_kubernetes_programs_of_it_alone(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match=r"etcd, kube-apiserver-1\.35, .*kube-scheduler-1\.35, kwok"):
+        ControlPlane(tmp_path, minor="1.35")
 
 
 def test_a_control_plane_without_its_programs_says_which_are_missing(tmp_path: Path) -> None:
