@@ -30,8 +30,8 @@ _NOT_DESCRIBED = ("/codeload/", "/api/info", "/hooks/")
 
 # Rocket.Chat's description leaves out what its own types have (packages/core-typings/src of
 # https://github.com/RocketChat/Rocket.Chat: `IMessage` and `IEditedMessage` in IMessage/IMessage.ts at
-# 0066978, `IPersonalAccessToken` in IUser.ts), and calls the value of every setting a text, which its own types do
-# not (packages/rest-typings/src/v1/settings.ts at 0358e0d: `ISetting["value"]`).
+# 0066978, `IPersonalAccessToken` in IUser.ts), and calls the value of every setting a text, which its own
+# types do not (packages/rest-typings/src/v1/settings.ts at 0358e0d: `ISetting["value"]`).
 _LEFT_OUT = (
     "tokens[].bypassTwoFactor: no such field",
     *(
