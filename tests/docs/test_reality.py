@@ -36,8 +36,12 @@ def test_each_system_says_by_what_it_was_held_and_what_is_not_proved(system: Rea
 def test_what_make_real_builds_is_named_at_its_version() -> None:
     held = " ".join(f"{check.version} {check.by}" for system in SYSTEMS for check in system.held)
     for program in PROGRAMS:
+        # Of Kubernetes two minor versions are built; what was held is one of them at least.
+        versions = {one["version"] for one in PROGRAMS if one["module"] == program["module"]}
         if program["module"] in held:
-            assert f"{program['module']} {program['version']}" in held
+            named = re.findall(rf"{re.escape(program['module'])} (v[\d.]*\d)", held)
+            assert named
+            assert {*named} <= versions
 
 
 def test_what_is_pinned_is_named_at_the_version_that_is_pinned() -> None:
