@@ -23,7 +23,8 @@ TERMINATOR = b"\xff\xff\xff\xff"
 FORMAT_VERSION = "0.1"
 OPLOG = ("", "oplog")
 
-Write = Callable[[bytes], object]
+# What is written may be a view of memory that is used again: it is taken at once, or copied.
+Write = Callable[[bytes | memoryview], object]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from typing import NamedTuple, Self
 
 from xxhash import xxh3_128_intdigest
@@ -44,9 +45,12 @@ class Tally:
 
 
 class TalliedBatch(NamedTuple):
-    """Whole documents one after the other, and what they amount to."""
+    """Whole documents one after the other, and what they amount to.
 
-    documents: bytes
+    A view is of memory that is used again once it is gone: whoever keeps documents for long copies them.
+    """
+
+    documents: bytes | memoryview
     tally: Tally
 
     @classmethod
@@ -55,16 +59,18 @@ class TalliedBatch(NamedTuple):
         return cls(documents, tally_documents(documents))
 
 
-def gather_array(raw: bytes, start: int, end: int) -> TalliedBatch:
-    """The documents of the BSON array at `raw[start:end]`, a reply's batch. Raises Corrupt.
+def gather_array(raw: bytes | bytearray, start: int, end: int, into: BytesIO | None = None) -> TalliedBatch:
+    """The documents of the BSON array at `raw[start:end]`, a reply's batch, copied to `into`. Raises Corrupt.
 
     An array's elements are named by their place in decimal digits, so that the length of each name is known
     and one walk takes every document, its digest included. https://bsonspec.org/spec.html
     """
     # The hot loop of the dump, as below: what a document costs is paid a million times for a gigabyte.
     unpack, digest, view = _LENGTH.unpack_from, xxh3_128_intdigest, memoryview(raw)
-    position, last, total, digits, widen_at = start + 4, end - 1, 0, 1, 10
-    documents: list[memoryview] = []
+    position, last, total, digits, widen_at, count = start + 4, end - 1, 0, 1, 10, 0
+    gathered = BytesIO() if into is None else into
+    # Written one by one: a list of them all would be walked by the garbage collector again and again.
+    write = gathered.write
     try:
         if unpack(raw, start)[0] != end - start or raw[last]:
             raise Corrupt("not a BSON array", value=f"{end - start} bytes")
@@ -76,17 +82,19 @@ def gather_array(raw: bytes, start: int, end: int) -> TalliedBatch:
                 raise Corrupt("not a BSON array of documents", value=f"at byte {position - start}")
             document = view[begin:following]
             total += digest(document)
-            documents.append(document)
+            write(document)
             position = following
-            if len(documents) == widen_at:
+            count += 1
+            if count == widen_at:
                 digits, widen_at = digits + 1, widen_at * 10
     except (struct.error, IndexError) as error:
         raise Corrupt("not a BSON array of documents", value="it is cut short") from error
-    joined = b"".join(documents)
-    return TalliedBatch(joined, Tally(len(documents), len(joined), total & _MASK))
+    size = gathered.tell()
+    # Behind them a buffer that was used before holds what it held.
+    return TalliedBatch(gathered.getbuffer()[:size].toreadonly(), Tally(count, size, total & _MASK))
 
 
-def tally_documents(batch: bytes) -> Tally:
+def tally_documents(batch: bytes | memoryview) -> Tally:
     """The tally of a batch of whole documents. Raises Corrupt if it is anything else."""
     # The hot loop of the dump: one pass, one slice and one digest per document.
     unpack, digest, view = _LENGTH.unpack_from, xxh3_128_intdigest, memoryview(batch)
@@ -106,8 +114,8 @@ def tally_documents(batch: bytes) -> Tally:
     return Tally(count, end, total & _MASK)
 
 
-def split_documents(batch: bytes) -> Iterator[bytes]:
-    """The documents of a batch, one by one. Raises Corrupt."""
+def split_documents(batch: bytes | memoryview) -> Iterator[bytes]:
+    """The documents of a batch, one by one, copied. Raises Corrupt."""
     position, end = 0, len(batch)
     while position < end:
         if end - position < 5:
@@ -115,5 +123,5 @@ def split_documents(batch: bytes) -> Iterator[bytes]:
         following = position + _LENGTH.unpack_from(batch, position)[0]
         if following < position + 5 or following > end:
             raise Corrupt("not whole BSON documents", value=f"at byte {position} of a batch of {end}")
-        yield batch[position:following]
+        yield bytes(batch[position:following])
         position = following

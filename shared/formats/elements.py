@@ -75,12 +75,15 @@ def find_element(document: bytes, name: bytes) -> Element | None:
     return next((e for e in split_elements(document) if e.name == name), None)
 
 
-def locate_value(document: bytes, *path: bytes) -> tuple[int, int] | None:
+def locate_value(
+    document: bytes | bytearray, *path: bytes, size: int | None = None
+) -> tuple[int, int] | None:
     """Where the value at that path of names begins and ends; None if there is none. Nothing is copied.
 
-    Raises Corrupt for what is no BSON on the way there.
+    The document takes the first `size` bytes, all by default. Raises Corrupt for what is no BSON on the way
+    there.
     """
-    start, end = 0, len(document)
+    start, end = 0, len(document) if size is None else size
     for name in path:
         position, last = start + 4, end - 1
         while position < last:
@@ -120,7 +123,7 @@ def renumber_items(items: Iterable[Element]) -> bytes:
     return join_elements(Element(e.type, str(i).encode(), e.value) for i, e in enumerate(items))
 
 
-def _value_size(document: bytes, kind: int, start: int, end: int) -> int:
+def _value_size(document: bytes | bytearray, kind: int, start: int, end: int) -> int:
     if kind in _FIXED:
         return _FIXED[kind]
     if kind == 0x0B:  # a regular expression: two texts, each ended by a zero

@@ -60,8 +60,8 @@ class PartWriter:
         self._compress = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
         self._behind = WriteBehind(self._encryptor.write, _PIECES_BEHIND) if threads else None
 
-    def write(self, data: bytes) -> None:
-        """Append to the plain stream."""
+    def write(self, data: bytes | memoryview) -> None:
+        """Append to the plain stream; the data may change afterwards."""
         self._plain_bytes += len(data)
         view = memoryview(data)
         for start in range(0, len(data), _SLICE_BYTES):

@@ -75,7 +75,7 @@ class CappedTail:
         self._tail: deque[Fingerprint] = deque()
         self._bytes = 0
 
-    def add_batch(self, batch: bytes) -> None:
+    def add_batch(self, batch: bytes | memoryview) -> None:
         """Remember whole documents. Raises Corrupt."""
         for fingerprint in fingerprints(batch):
             self._tail.append(fingerprint)
@@ -95,7 +95,7 @@ class CappedTail:
         return []
 
 
-def fingerprints(batch: bytes) -> list[Fingerprint]:
+def fingerprints(batch: bytes | memoryview) -> list[Fingerprint]:
     """Size and hash of each document of a batch. Raises Corrupt."""
     return [(len(one), tally_documents(one).content_hash) for one in split_documents(batch)]
 

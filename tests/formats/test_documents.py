@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+
 import bson
 import pytest
 from bson.raw_bson import RawBSONDocument
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.formats.documents import TalliedBatch, Tally, gather_array, tally_documents
+from shared.formats.documents import TalliedBatch, Tally, gather_array, split_documents, tally_documents
 from shared.formats.elements import locate_value
 from shared.kernel.errors import Corrupt
 
@@ -27,6 +29,18 @@ def in_reply(documents: list[bytes]) -> tuple[bytes, int, int]:
 def test_an_array_gives_its_documents_and_their_tally(documents: list[bytes]) -> None:
     joined = b"".join(documents)
     assert gather_array(*in_reply(documents)) == TalliedBatch(joined, tally_documents(joined))
+
+
+@given(st.lists(st.lists(DOCUMENTS, max_size=12), min_size=1, max_size=4))
+def test_memory_that_was_used_before_gives_what_fresh_memory_gives(replies: list[list[bytes]]) -> None:
+    into = BytesIO()
+    for documents in replies:
+        into.seek(0)
+        raw, start, end = in_reply(documents)
+        batch = gather_array(bytearray(raw) + b"left over", start, end, into)
+        assert batch == TalliedBatch.of(b"".join(documents))
+        assert list(split_documents(batch.documents)) == documents
+        del batch  # its view, without which nothing may be written
 
 
 @pytest.mark.parametrize("count", [9, 10, 11, 99, 100, 101, 1_000, 1_001, 10_001])
@@ -78,6 +92,13 @@ def test_values_are_located_without_copying() -> None:
     assert raw[slice(*locate_value(raw, b"cursor", b"id"))] == b"\x07\0\0\0"
     assert raw[slice(*locate_value(raw, b"id"))] == b"\x09\0\0\0"
     assert locate_value(raw, b"cursor", b"nextBatch") is None
+
+
+def test_nothing_is_located_behind_the_size_that_is_given() -> None:
+    raw, other = bson.encode({"a": 1}), bson.encode({"b": 2})
+    buffer = bytearray(raw[:-1] + other[4:])  # a shorter reply in memory that held a longer one
+    assert locate_value(buffer, b"b") is not None
+    assert locate_value(bytearray(raw + other[4:]), b"b", size=len(raw)) is None
     assert locate_value(raw, b"nothing", b"id") is None
     assert locate_value(raw) == (0, len(raw))
 

@@ -2,7 +2,8 @@
 
 The driver's own `find_raw_batches` takes a reply apart document by document and puts it together again before
 it is walked for the tally, which was half of the dump's time (PyMongo 4.20). So the commands are sent as they
-are, and the documents cut out of the reply's bytes.
+are, and the documents cut out of the reply's bytes, into memory that is used for the batch after the next
+again.
 Source: https://github.com/mongodb/specifications/blob/master/source/find_getmore_killcursors_commands
 """
 
@@ -10,14 +11,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+import bson
 from bson.int64 import Int64
 from pymongo import errors
 
-from shared.adapters.mongodb.client import RAW, Client
+from shared.adapters.mongodb.client import EXACT, RAW, Client
+from shared.adapters.mongodb.replies import can_receive, receive_reply
 from shared.formats.documents import TalliedBatch, gather_array
 from shared.formats.elements import locate_value
+from shared.kernel.buffers import GrowingBuffer, ReusedBuffers
 from shared.kernel.errors import Corrupt
 
 if TYPE_CHECKING:
@@ -35,17 +40,22 @@ def read_batches_of(client: Client, db: str, find: dict[str, Any]) -> Iterator[T
     of a killed worker is gone too. A failover ends the cursor, and so the reading, with the driver's error.
     """
     database = client[db]
+    replies, buffers = GrowingBuffer() if can_receive(client) else None, ReusedBuffers()
     with client.start_session(causal_consistency=False) as session:
         cursor, batch = _open_cursor(database, session, find)
         try:
             while True:
                 # A server may send an empty batch before the end: only the cursor's id says that it is over.
-                if batch.documents:
+                if batch.tally.documents:
                     yield batch
                 if not cursor:
                     return
                 more = {"getMore": Int64(cursor), "collection": find["find"]}
-                cursor, batch = _ask(database, session, more, b"nextBatch")
+                if replies is None:
+                    cursor, batch = _ask(database, session, more, b"nextBatch")
+                else:
+                    size = receive_reply(client, session, {**more, "$db": db}, replies)
+                    cursor, batch = _read_cursor(replies.memory, size, b"nextBatch", buffers.take())
         finally:
             if cursor:
                 _kill_cursor(database, session, find["find"], cursor)
@@ -70,11 +80,23 @@ def _ask(
     """The cursor's id, 0 when it is exhausted, and its next batch."""
     # Raw, so that neither the driver nor we make an object of each document.
     reply = bytes(database.command(command, codec_options=RAW, session=session).raw)
-    at = locate_value(reply, b"cursor", b"id")
-    documents = locate_value(reply, b"cursor", batch)
-    if at is None or documents is None:
-        raise Corrupt("MongoDB's reply holds no cursor", value=f"to {next(iter(command))}")
-    return int.from_bytes(reply[slice(*at)], "little", signed=True), gather_array(reply, *documents)
+    return _read_cursor(reply, len(reply), batch)
+
+
+def _read_cursor(
+    reply: bytes | bytearray, size: int, batch: bytes, into: BytesIO | None = None
+) -> tuple[int, TalliedBatch]:
+    """The cursor's id and the documents, copied to `into`. Raises OperationFailure and Corrupt."""
+    ok = locate_value(reply, b"ok", size=size)
+    if ok is not None and not any(reply[slice(*ok)]):
+        # What the driver does for its own commands.
+        refusal = bson.decode(bytes(reply[:size]), EXACT)
+        raise errors.OperationFailure(str(refusal.get("errmsg", "")), refusal.get("code"), refusal)
+    at = locate_value(reply, b"cursor", b"id", size=size)
+    documents = locate_value(reply, b"cursor", batch, size=size)
+    if ok is None or at is None or documents is None:
+        raise Corrupt("MongoDB's reply holds no cursor", value=f"of {size} bytes")
+    return int.from_bytes(reply[slice(*at)], "little", signed=True), gather_array(reply, *documents, into)
 
 
 def _kill_cursor(

@@ -90,7 +90,7 @@ class MongoSource(Reader):
         bounds = {"$gte": _to_bson_timestamp(start), "$lte": _to_bson_timestamp(end)}
         with translate_errors("reading the oplog"):
             for batch in self._read_raw("local", "oplog.rs", {"ts": bounds}):
-                yield batch.documents
+                yield bytes(batch.documents)  # its entries are held while there is room for more
 
 
 def _round_trips(bound: bytes) -> bool:
