@@ -55,7 +55,7 @@ class Series:
                 "readConcern": {"level": "majority"},
             }  # fmt: skip
             batch = [RawBSONDocument(BUCKET)]
-            return RawBSONDocument(bson.encode({"cursor": {"id": Int64(0), "firstBatch": batch}}))
+            return RawBSONDocument(bson.encode({"cursor": {"id": Int64(0), "firstBatch": batch}, "ok": 1.0}))
         if body == "buildInfo":
             return {"versionArray": [int(n) for n in self.version.split(".")]}
         if "_mergeAuthzCollections" in body:
