@@ -77,7 +77,9 @@ def _parse_arguments() -> argparse.Namespace:
 
 
 def find_modules(patterns: Sequence[str]) -> list[Path]:
-    """The modules meant, relative to the root, the last committed first."""
+    """The modules meant, relative to the root: as they are named, else the last committed first."""
+    if patterns and all(ROOT.joinpath(name).is_file() for name in patterns):
+        return [Path(name) for name in dict.fromkeys(patterns)]
     files = {path for pattern in patterns or DEFAULT for path in ROOT.glob(pattern)}
     modules = (path.relative_to(ROOT) for path in files if path.name != "__init__.py")
     return sorted(modules, key=lambda path: (-_committed_at(path), str(path)))
