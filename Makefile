@@ -10,7 +10,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export UV_SYSTEM_CERTS := 1
 
-.PHONY: help setup packages demo up test retest lint generate bench simulate faults fuzz mutate package real dashboards helm lock clean secret-finders
+.PHONY: help setup packages demo up test retest lint generate bench simulate faults fuzz mutate coverage package real dashboards helm lock clean secret-finders
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -91,6 +91,9 @@ fuzz: setup ## What reads the bytes of others against changed inputs, SECONDS=10
 # Nothing is changed on disk. MODULES="shared/web/signin.py …" and SEED=2 choose; about ten seconds a mutant.
 mutate: setup ## Try the tests with changed code, a sample of mutants a module, into bench/mutation.json
 	@nice -n 10 $(BIN)/python -m local.mutation --seed $(or $(SEED),1) $(MODULES)
+
+coverage: setup ## Which lines of triggers, wiring and commands only end-to-end tests run, and which none
+	@nice -n 10 $(BIN)/python -m local.coverage
 
 # Builds with Go, which nothing else needs. What takes long to build is taken from ~/.cache/groundcrew/real if it was built
 # before; SLOW=1 builds it, two Kubernetes control planes too, and runs everything against them: hours the first time.

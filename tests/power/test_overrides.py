@@ -89,6 +89,24 @@ def test_a_span_that_is_none_is_a_usage_error(text: str, problem: str) -> None:
     assert caught.value.hint
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("bring it up please", id="not an order"),
+        pytest.param("auto until 22:00", id="auto takes no end"),
+        pytest.param("up", id="no end"),
+        pytest.param("off 1.3.2026", id="in the past"),
+        pytest.param("up from sunday 12:00 until 2026-03-04", id="before it begins"),
+        pytest.param("off from tomorrow for 32d", id="too long"),
+        pytest.param("off 3.3.2028", id="too far"),
+    ],
+)
+def test_of_what_people_wrote_no_more_than_eighty_characters_are_shown(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_override(f"{text:100}", BERLIN, MONDAY)
+    assert caught.value.value == repr(f"{text:80}")
+
+
 def test_a_span_keeps_to_the_clock_where_it_is_changed() -> None:
     now = datetime(2026, 3, 27, 12, tzinfo=UTC)
     order = parse_override("up sunday 1:00-3:30", BERLIN, now)
