@@ -19,11 +19,7 @@ def test_each_line_is_of_one_kind() -> None:
         "cli/b.py": (frozenset({1}), frozenset()),
     }
     files = compare_lines(e2e, rest)
-    assert (files["cli/a.py"].statements, files["cli/a.py"].only_e2e, files["cli/a.py"].never) == (
-        6,
-        (2, 3),
-        (5, 6),
-    )
+    assert files["cli/a.py"] == FileCoverage(statements=6, only_e2e=(2, 3), never=(5, 6))
     assert compare_lines(e2e, {})["cli/a.py"].only_e2e == (1, 2, 3), "a file that the others never import"
     first, *sums = format_report(files).splitlines()
     assert first == "cli/a.py: 2 of 6 by end-to-end tests only; none: 5-6"
