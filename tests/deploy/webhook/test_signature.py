@@ -229,6 +229,12 @@ def test_the_size_is_judged_before_the_signature():
     assert answer.status == 413
 
 
+def test_the_largest_body_that_github_sends_is_not_too_large():
+    body = b"x" * 26_214_400  # 25 MB
+    assert asked(body).status == 400
+    assert asked(body + b"x").status == 413
+
+
 def test_an_unsigned_or_wrongly_signed_event_is_rejected_before_it_is_read():
     for secret in ("", "wrong"):
         answer = asked(b"{", secret=secret)
