@@ -34,6 +34,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(
         key=lambda item: next((i for i, part in enumerate(_LONG) if part in str(item.path)), len(_LONG))
     )
+    if os.environ.get("GROUNDCREW_TEST_KUBECONFIG"):
+        # Real controllers take their time, the more on a busy machine; `local.real.suites` bounds the whole.
+        for item in items:
+            item.add_marker(pytest.mark.timeout(1200), append=False)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
+
+from local.real.programs import PROGRAMS
 
 SOURCE = Path(__file__).with_name("reality.toml")
 _HEAD = """# What was held against what
@@ -56,17 +59,33 @@ def _parse_system(fields: dict[str, Any]) -> RealitySystem:
 
 def reality_text() -> str:
     """The page docs/reality.md."""
-    return _HEAD + "\n".join(_describe_system(one) for one in load_reality())
+    systems = load_reality()
+    return _HEAD + "\n".join([*map(_describe_system, systems), _list_differences(systems), _list_programs()])
 
 
-def _describe_system(system: RealitySystem) -> str:
-    lines = [f"## {system.name}", "", f"- CI runs: {system.here}."]
-    lines += [
-        f"- Held against {one.what} ({one.version}) on {one.on}, by `{one.by}`." for one in system.held
-    ] or ["- Held against nothing real yet."]
-    lines += [f"- The real thing differed: {one}." for one in system.refused]
-    lines += [f"- Not proved: {one}." for one in system.unproven]
-    return "\n".join([*lines, f"- Against the real thing: {system.yours}.", ""])
+_PROGRAMS_HEAD = """\
+Each is pinned by the checksum of its module, or by its commit where no proxy serves the module. `make real`
+builds what takes minutes, and takes the rest from `~/.cache/groundcrew/real` if it was built before;
+`make real SLOW=1` builds all. `GROUNDCREW_SOURCES` names Git directories with sources where GitHub is not
+reached.
+"""
+
+
+def _list_differences(systems: Iterable[RealitySystem]) -> str:
+    """What real things did otherwise than ours, all in one place."""
+    lines = [f"| {one.name} | {refused} |" for one in systems for refused in one.refused]
+    head = "What ours accepted or did otherwise, and what was done about it, of all systems."
+    rows = ["| system | difference, and its mend |", "|---|---|", *lines]
+    return "\n".join(["## What real things refused that ours accepted", "", head, "", *rows, ""])
+
+
+def _list_programs() -> str:
+    rows = [
+        f"| {one.name} | {one.module} {one.version} | {one.proves} | {one.cost or 'minutes'} |"
+        for one in PROGRAMS
+    ]
+    table = ["| program | module | what it proves | its build |", "|---|---|---|---|", *rows]
+    return "\n".join(["## The programs that `make real` builds", "", _PROGRAMS_HEAD, *table, ""])
 
 
 def reality_table() -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import bson
 import pymongo
 import pytest
+from pymongo.errors import OperationFailure
 
 from local.fakes.journals import MemoryJournals
 from local.fakes.reporter import ListReporter
@@ -99,3 +100,36 @@ def test_every_document_and_index_of_a_set_is_restored(ferret: str, sealed: tupl
 def test_a_server_without_an_oplog_is_not_dumped_and_says_so(ferret: str) -> None:
     with closing(connect_source(ferret)) as source, pytest.raises(GroundcrewError):
         source.read_oplog_window()
+
+
+LACKING = {
+    "views": {"create": "v", "viewOn": "m", "pipeline": []},
+    "validators": {"create": "c", "validator": {"n": {"$type": "int"}}},
+    "time series": {"create": "t", "timeseries": {"timeField": "t"}},
+    "change streams": {"aggregate": "m", "pipeline": [{"$changeStream": {}}], "cursor": {}},
+    "cursors without an end": {"find": "m", "noCursorTimeout": True},
+    "the order of the disk": {"find": "m", "sort": {"$natural": -1}},
+    "an index's version": {"createIndexes": "m", "indexes": [{"key": {"n": 1}, "name": "n_1", "v": 2}]},
+    "indexes that expire": {
+        "createIndexes": "m", "indexes": [{"key": {"t": 1}, "name": "t_1", "expireAfterSeconds": 60}],
+    },
+    "partial indexes": {
+        "createIndexes": "m",
+        "indexes": [{"key": {"n": 1}, "name": "p_1", "partialFilterExpression": {"n": {"$gt": 3}}}],
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("command", LACKING.values(), ids=LACKING)
+def test_what_the_table_says_that_it_lacks_is_refused_by_it(ferret: str, command: dict[str, Any]) -> None:
+    with Client(ferret) as client, pytest.raises(OperationFailure):
+        client.lacking.m.update_one({"_id": 1}, {"$set": {"n": 1}}, upsert=True)
+        client.lacking.command(command)
+
+
+def test_bounds_of_a_range_are_not_refused_by_it_but_ignored(ferret: str) -> None:
+    # So it must never be read in ranges: it is no source, since it has no oplog.
+    with Client(ferret) as client:
+        client.ranges.m.insert_many([{"_id": number} for number in range(9)])
+        found = client.ranges.m.find().min([("_id", 3)]).max([("_id", 6)]).hint([("_id", 1)])
+        assert len(list(found)) == 9
