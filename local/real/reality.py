@@ -63,6 +63,16 @@ def reality_text() -> str:
     return _HEAD + "\n".join([*map(_describe_system, systems), _list_differences(systems), _list_programs()])
 
 
+def _describe_system(system: RealitySystem) -> str:
+    lines = [f"## {system.name}", "", f"- CI runs: {system.here}."]
+    lines += [
+        f"- Held against {one.what} ({one.version}) on {one.on}, by `{one.by}`." for one in system.held
+    ] or ["- Held against nothing real yet."]
+    lines += [f"- The real thing differed: {one}." for one in system.refused]
+    lines += [f"- Not proved: {one}." for one in system.unproven]
+    return "\n".join([*lines, f"- Against the real thing: {system.yours}.", ""])
+
+
 _PROGRAMS_HEAD = """\
 Each is pinned by the checksum of its module, or by its commit where no proxy serves the module. `make real`
 builds what takes minutes, and takes the rest from `~/.cache/groundcrew/real` if it was built before;
