@@ -13,6 +13,7 @@ from shared.deploy.progress import DeployProgress, DeployState, ObservedRelease,
 from shared.deploy.state_machine import (
     INTERRUPTED,
     MAX_ATTEMPTS,
+    abort_step,
     assess_migration,
     may_roll_back,
     next_step,
@@ -322,10 +323,181 @@ def test_a_migration_that_cannot_be_ruled_out_counts_as_run(progress, observed, 
     assert verdict.reason
 
 
+@pytest.mark.parametrize(
+    ("progress", "observed", "reason"),
+    [
+        pytest.param(at(SAME, DeployState.APPLYING, attempts=2), MARKED, "attempt 3", id="the next attempt"),
+        pytest.param(
+            at(SAME, DeployState.APPLYING), BEFORE, "nothing was applied yet", id="the first attempt"
+        ),
+        pytest.param(
+            at(SAME, DeployState.APPLYING, attempts=MAX_ATTEMPTS),
+            MARKED,
+            f"{MAX_ATTEMPTS} attempts to apply it failed; the version stays the same",
+            id="no attempt is left",
+        ),
+        pytest.param(
+            at(SAME, DeployState.ROLLING_BACK, reason="no pod is ready"),
+            FAILED,
+            "no pod is ready; the version",
+            id="why it is rolled back",
+        ),
+        pytest.param(
+            at(SAME, DeployState.ROLLING_BACK),
+            FAILED,
+            "it did not become healthy; the version",
+            id="nobody wrote down why",
+        ),
+        pytest.param(
+            at(SAME, DeployState.ROLLING_BACK, rollback_attempts=MAX_ATTEMPTS, reason="no pod"),
+            FAILED,
+            f"no pod; {MAX_ATTEMPTS} rollbacks failed",
+            id="no rollback is left",
+        ),
+        pytest.param(
+            at(SAME, DeployState.WATCHING),
+            PENDING,
+            "the release is at revision 5 pending-upgrade",
+            id="pending",
+        ),
+        pytest.param(
+            at(SAME, DeployState.WATCHING),
+            ObservedRelease(),
+            "the release is at revision 0 uninstalled",
+            id="uninstalled",
+        ),
+        pytest.param(
+            at(SAME, DeployState.WATCHING), FAILED, 'revision 5 is failed: Upgrade "rocketchat"', id="failed"
+        ),
+        pytest.param(
+            at(NEW, DeployState.APPLYING, attempts=1),
+            FAILED,
+            "the schema changed from 300 to unknown or locked",
+            id="a schema that cannot be read",
+        ),
+        pytest.param(
+            at(NEW, DeployState.APPLYING, attempts=1),
+            replace(FAILED, schema=301),
+            "the schema changed from 300 to 301",
+            id="a schema that changed",
+        ),
+        pytest.param(
+            at(NEW, DeployState.BACKING_UP), BEFORE, "backup daily/20260302T0200 is sealed", id="a backup"
+        ),
+        pytest.param(at(SAME, DeployState.DONE), FAILED, "it ended as done", id="the end"),
+    ],
+)
+def test_the_reason_says_what_was_seen(progress, observed, reason):
+    assert reason in next_step(progress, observed).reason
+
+
+@pytest.mark.parametrize(
+    ("progress", "observed", "action"),
+    [
+        pytest.param(
+            at(SAME, DeployState.APPLYING, attempts=MAX_ATTEMPTS - 1),
+            MARKED,
+            "apply",
+            id="one attempt is left",
+        ),
+        pytest.param(
+            at(SAME, DeployState.ROLLING_BACK, rollback_attempts=MAX_ATTEMPTS - 1),
+            FAILED,
+            "roll_back",
+            id="one rollback is left",
+        ),
+        pytest.param(
+            at(SAME, DeployState.WATCHING, revision_after=5), DEPLOYED, "watch", id="the revision Helm made"
+        ),
+        pytest.param(
+            at(SAME, DeployState.WATCHING), replace(DEPLOYED, revision=9), "watch", id="no revision is known"
+        ),
+        pytest.param(
+            at(SAME, DeployState.APPLYING, attempts=1),
+            replace(BACK, status="failed"),
+            "roll_back",
+            id="a rollback that failed itself",
+        ),
+        pytest.param(
+            at(SAME, DeployState.DONE), replace(DEPLOYED, external=True), "nothing", id="Helm after the end"
+        ),
+        pytest.param(
+            at(NEW, DeployState.ROLLING_BACK, data_unchanged=True, attempts=1),
+            FAILED,
+            "propose_restore",
+            id="it was proven, but it is not back, and now nobody can tell",
+        ),
+        pytest.param(
+            at(NEW, DeployState.APPLYING, attempts=1),
+            BACK,
+            "propose_restore",
+            id="it is back, but nothing was proven before",
+        ),
+        pytest.param(
+            at(SAME, DeployState.ROLLING_BACK),
+            replace(PENDING, revision=4),
+            "roll_back",
+            id="pending is changed",
+        ),
+    ],
+)
+def test_each_limit_and_each_half_of_a_condition_decides(progress, observed, action):
+    assert next_step(progress, observed).action == action
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "action"),
+    [
+        pytest.param(300, 300, "fail", id="the same schema"),
+        pytest.param(None, 301, "fail", id="nobody knew it before"),
+        pytest.param(300, None, "fail", id="nobody knows it now"),
+        pytest.param(300, 301, "propose_restore", id="another hand changed it"),
+    ],
+)
+def test_where_nothing_was_started_only_a_schema_that_is_known_to_have_changed_proposes_a_restore(
+    before, now, action
+):
+    progress = at(NEW, DeployState.APPLYING, attempts=1, schema_before=before)
+    step = step_after_failure(progress, replace(FAILED, untouched=True, schema=now), "refused by Helm")
+    assert step.action == action
+    assert step.reason.startswith("refused by Helm; ")
+
+
+@pytest.mark.parametrize(
+    ("progress", "action", "reason"),
+    [
+        pytest.param(NEW, "fail", "no API; nothing was applied", id="before anything was applied"),
+        pytest.param(
+            replace(NEW, attempts=1),
+            "propose_restore",
+            "no API; whether 8.3.0 migrated the data is unknown",
+            id="another version",
+        ),
+        pytest.param(
+            replace(OLDER, attempts=1),
+            "propose_restore",
+            "no API; whether 8.2.5 migrated the data is unknown",
+            id="the same version, but what is deployed is older than the data",
+        ),
+        pytest.param(
+            replace(SAME, attempts=1),
+            "fail_unknown",
+            "no API; what runs now is unknown",
+            id="the same version",
+        ),
+    ],
+)
+def test_a_release_that_cannot_be_looked_at_ends_by_what_may_have_happened(progress, action, reason):
+    step = abort_step(progress, "no API")
+    assert (step.action, step.reason) == (action, reason)
+    assert step.state is (DeployState.RESTORE_PROPOSED if action == "propose_restore" else DeployState.FAILED)
+
+
 def test_helm_may_go_back_by_itself_only_within_a_version():
     assert may_roll_back(SAME)
     assert may_roll_back(FIRST)
     assert not may_roll_back(NEW)
+    assert not may_roll_back(OLDER), "what it would return to is older than the data"
 
 
 RECORDS = st.builds(
