@@ -43,7 +43,7 @@ class PipelineRun:
 
 
 def run(data: Data) -> dict[str, dict[str, float | str]]:
-    """The figures of `dump`, `dump_small` and `restore`."""
+    """The figures of `dump`, `dump_small`, `restore` and `restore_verified`."""
     with serve_replies(build_replies(data)) as uri, tempfile.TemporaryDirectory(dir=CACHE) as folder:
         return {
             **_measure_dumps(data, uri),
@@ -81,24 +81,30 @@ def _measure_restores(data: Data, uri: str, folder: Path) -> dict[str, dict[str,
     path, key = folder / "part.archive.zst.age", folder / "key"
     with path.open("wb") as file:
         subprocess.run(
-            [sys.executable, "-m", "bench.client", "dump", uri, str(LEVELS["fast"]), RECIPIENT],
+            [sys.executable, "-m", "bench.client", "pack", uri, str(LEVELS["fast"]), RECIPIENT],
             stdout=file, stderr=subprocess.DEVNULL, check=True, cwd=ROOT, timeout=600,
         )  # fmt: skip
     key.write_text(SECRET + "\n")
-    runs = {"ours": lambda: _run_ours("load", uri, str(path), SECRET)}
+    # Documents alone, and all that a restore does: ours reads back what it inserted and compares.
+    runs: dict[str, Callable[[], PipelineRun]] = {
+        "restore": lambda: _run_ours("load", uri, str(path), SECRET),
+        "restore_verified": lambda: _run_ours("restore", uri, str(path), SECRET),
+    }
     if peers := _missing_tools("mongorestore", "zstd", "age"):
         print(f"not measured beside mongorestore: {peers}", file=sys.stderr)
     else:
-        restore = f"mongorestore --quiet --uri {uri} --archive"
-        runs["mongorestore"] = lambda: _run_pipeline([f"age -d -i {key} {path}", "zstd -q -d", restore])
+        decrypt, restore = f"age -d -i {key} {path}", f"mongorestore --quiet --uri {uri} --archive"
+        for name, options in (("mongorestore", "--noIndexRestore"), ("mongorestore_replay", "--oplogReplay")):
+            command = f"{restore} {options}"
+            runs[name] = lambda c=command: _run_pipeline([decrypt, "zstd -q -d", c])  # type: ignore[misc]
     rounds = _run_rounds(runs)
-    figures = _describe(rounds, "ours", data)
-    if not peers:
-        figures["vs_mongorestore"] = _ratio(rounds, "mongorestore", "ours", "seconds")
-        figures["cpu_vs_mongorestore"] = _ratio(rounds, "ours", "mongorestore", "cpu_seconds")
-        figures["rss_vs_mongorestore"] = _ratio(rounds, "ours", "mongorestore", "rss_megabytes")
-        return {"restore": figures, "mongorestore": _describe(rounds, "mongorestore", data)}
-    return {"restore": figures}
+    figures = {name: _describe(rounds, name, data) for name in runs}
+    for ours, peer in (("restore", "mongorestore"), ("restore_verified", "mongorestore_replay")):
+        if peer in runs:
+            figures[ours][f"vs_{peer}"] = _ratio(rounds, peer, ours, "seconds")
+            figures[ours][f"cpu_vs_{peer}"] = _ratio(rounds, ours, peer, "cpu_seconds")
+            figures[ours][f"rss_vs_{peer}"] = _ratio(rounds, ours, peer, "rss_megabytes")
+    return figures
 
 
 def _missing_tools(*names: str) -> str:
