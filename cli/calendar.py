@@ -53,15 +53,27 @@ def calendar(fresh: bool, ics: bool, growth: bool, json_: bool) -> None:
 
 def _print_growth(*, json_: bool) -> None:
     from shared.calendar.growth import measure_growth
-    from shared.calendar.job import read_sizes
+    from shared.calendar.observed_growth import read_growth
     from shared.wiring.calendar import calendar_deps
 
-    rows = measure_growth(read_sizes(calendar_deps()))
+    observed = read_growth(calendar_deps())
+    rows = measure_growth(observed.sets)
     if json_:
-        print_answer([asdict(row) for row in rows], json_=True)
-    elif not rows:
+        days = [asdict(one) for one in observed.captured]
+        fields = {"namespaces": [asdict(row) for row in rows], "captured": days, "unread": observed.unread}
+        print_answer(fields, json_=True)
+        return
+    for source, reason in observed.unread.items():
+        click.echo(f"{source}: not known: {reason}")
+    if not rows:
         click.echo("there are not backups enough to compare")
     else:
         sizes = [(row.name, row.size_bytes, row.last_per_day, row.mean_per_day) for row in rows]
         shown = [(name, *(f"{one / (1 << 20):,.1f} MiB" for one in numbers)) for name, *numbers in sizes]
         print_table("Growth", ("NAMESPACE", "SIZE", "A DAY, LAST", "A DAY, MEAN"), shown)
+    if observed.captured:
+        captured = [
+            (str(one.day), str(one.slices), f"{one.stored_bytes / (1 << 20):,.1f} MiB")
+            for one in observed.captured
+        ]
+        print_table("Capture of the oplog", ("DAY (UTC)", "SLICES", "STORED"), captured)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
@@ -13,6 +13,8 @@ from shared.calendar.model import Deadline, DeadlineKind
 from shared.kernel.errors import Corrupt
 from shared.kernel.versions import Version
 
+_FROZEN = frozenset({"bitnami", "bitnamilegacy"})
+BITNAMI = "Bitnami's"  # how the names of those deadlines begin
 _FILE = Path(__file__).with_name("ends_of_life.yaml")
 
 
@@ -52,6 +54,18 @@ def _parse_product(name: str, item: Any) -> ProductLife:
         return ProductLife(str(item["consequence"]), item["source"], series)
     except (ValueError, TypeError, AttributeError) as error:
         raise Corrupt("the ends of life of a product cannot be read", value=f"{name}: {error}") from error
+
+
+def frozen_images(images: Iterable[str], seen: datetime) -> Iterator[Deadline]:
+    """One deadline for the images of Bitnami's free catalogue, which are frozen: of whatever version."""
+    # `docker.io/bitnami/mongodb:8.0` and `bitnamilegacy/…`; `bitnamisecure` is their paid one.
+    paths = [image.partition("@")[0].split("/") for image in images]
+    frozen = {path[-1].partition(":")[0] for path in paths if _FROZEN & set(path[:-1])}
+    if frozen:
+        life = load_ends_of_life()["bitnami"]
+        ends = datetime.combine(life.series["0.0"] + timedelta(days=1), time(), UTC)
+        name = ", ".join(sorted(frozen))
+        yield Deadline(DeadlineKind.END_OF_LIFE, f"{BITNAMI} {name}", ends, life.consequence, seen=seen)
 
 
 def end_of_life(product: str, label: str, running: str, seen: datetime) -> Deadline:

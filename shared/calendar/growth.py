@@ -21,6 +21,8 @@ _GIBIBYTE = 1 << 30
 _RUNAWAY_BYTES, _RUNAWAY_FACTOR = 2 * _GIBIBYTE, 5
 # MongoDB stops before a file system is full to the last byte, and compacting needs room.
 _FULL = 0.95
+# A bound for the metrics' number of series.
+SHOWN = 10
 _MIN_SPAN = timedelta(days=2)
 _DISK = "MongoDB's disk"
 
@@ -59,6 +61,28 @@ class RunawayCollection:
     until: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class GrowthSummary:
+    """What is kept of it.
+
+    - `namespaces`: the largest and the fastest, at most twice `SHOWN`; `others_bytes`: the rest together.
+    - `captured_per_day`: stored bytes that the oplog's capture takes a day; None if that is not known.
+    """
+
+    namespaces: tuple[NamespaceGrowth, ...] = ()
+    others_bytes: int = 0
+    captured_per_day: float | None = None
+
+
+def summarize_growth(rows: Sequence[NamespaceGrowth], captured_per_day: float | None) -> GrowthSummary:
+    """The largest and the fastest of all: each is a series of its own, and apps bring any number of them."""
+    largest = sorted(rows, key=lambda row: (-row.size_bytes, row.name))[:SHOWN]
+    fastest = sorted(rows, key=lambda row: (-row.last_per_day, row.name))[:SHOWN]
+    shown = {row.name: row for row in (*largest, *fastest)}
+    others = sum(row.size_bytes for row in rows if row.name not in shown)
+    return GrowthSummary(tuple(shown[name] for name in sorted(shown)), others, captured_per_day)
+
+
 def measure_growth(sets: Sequence[SetSizes]) -> list[NamespaceGrowth]:
     """Of each namespace of the newest backup, the fastest first. Sets in the order of time; none of one."""
     if len(sets) < 2:
@@ -93,20 +117,34 @@ def find_runaways(sets: Sequence[SetSizes]) -> list[RunawayCollection]:
     return sorted(found, key=lambda one: -one.grown_bytes)
 
 
-def forecast_disk(sets: Sequence[SetSizes], facts: LockoutFacts, now: datetime) -> Deadline | None:
+def grown_per_day(sets: Sequence[SetSizes]) -> float:
+    """Bytes a day of all namespaces, by the larger of the growth over all and of the last days.
+
+    Sets in the order of time, two at least.
+    """
+    # What began lately counts as a whole: the mean of two weeks would hide it for a week.
+    middle = sets[len(sets) // 2] if len(sets) > 2 else sets[0]
+    return max(_total_per_day(sets[0], sets[-1]), _total_per_day(middle, sets[-1]))
+
+
+def forecast_disk(
+    sets: Sequence[SetSizes], facts: LockoutFacts, now: datetime, *, unread: str = ""
+) -> Deadline | None:
     """The day on which MongoDB's disk is full, by the larger of the growth over all and of the last days.
 
     Backups count uncompressed bytes, of which the disk takes less: the day is rather too early. None if
     nothing grows; unknown where the server does not say how large its disk is, or backups are too few.
+    `unread` says why the backups could not be read.
     """
     kind = DeadlineKind.GROWTH
     if not facts.disk_total_bytes:
         reason = "the server does not say how large its disk is"
         return Deadline(kind, _DISK, None, unknown=reason, seen=now)
+    if unread:
+        return Deadline(kind, _DISK, None, unknown=f"the backups cannot be read: {unread}", seen=now)
     if len(sets) < 2 or sets[-1].at - sets[0].at < _MIN_SPAN:
         return Deadline(kind, _DISK, None, unknown="there are not backups enough to compare", seen=now)
-    middle = sets[len(sets) // 2] if len(sets) > 2 else sets[0]
-    per_day = max(_total_per_day(sets[0], sets[-1]), _total_per_day(middle, sets[-1]))
+    per_day = grown_per_day(sets)
     left = facts.disk_total_bytes * _FULL - facts.disk_used_bytes
     if per_day <= 0 and left > 0:
         return None

@@ -11,18 +11,21 @@ from datetime import datetime, timedelta
 
 from shared.calendar.decide import build_calendar, find_news, update_told
 from shared.calendar.deps import CalendarDeps
-from shared.calendar.ends_of_life import end_of_life
-from shared.calendar.growth import SetSizes, find_runaways, forecast_disk
+from shared.calendar.ends_of_life import BITNAMI, end_of_life, frozen_images
+from shared.calendar.growth import find_runaways, forecast_disk
 from shared.calendar.model import REACH, CalendarEntry, Deadline, DeadlineKind
 from shared.calendar.notices import build_notices, build_runaway_notices
+from shared.calendar.observed_growth import BACKUPS, ObservedGrowth, read_growth
 from shared.calendar.ports import LockoutFacts
 from shared.calendar.powered import find_powered_days
 from shared.calendar.records import LockoutCalendar, load_calendar, save_calendar
 from shared.calendar.render import describe_calendar
 from shared.calendar.sources import (
+    MICROK8S,
     carry_over,
     list_certificate_deadlines,
     list_chat_deadlines,
+    list_machine_deadlines,
     list_secret_deadlines,
 )
 from shared.certificates.records import load_last_scan
@@ -44,28 +47,28 @@ _KUBERNETES = "Kubernetes"
 def preview_calendar(deps: CalendarDeps) -> tuple[CalendarEntry, ...]:
     """The calendar of this moment. Changes and tells nothing."""
     last = load_calendar(deps.state)
-    return _build(deps, [entry.deadline for entry in last.entries] if last else [], read_sizes(deps))
+    return _build(deps, [entry.deadline for entry in last.entries] if last else [], read_growth(deps))
 
 
 def run_calendar(deps: CalendarDeps) -> LockoutCalendar:
     """Make the calendar, tell what is new in it, keep it. Raises Locked."""
     with deps.state.lease("locks/calendar", duration=_LEASE) as lease:
         last = load_calendar(deps.state)
-        sets = read_sizes(deps)
-        entries = _build(deps, [entry.deadline for entry in last.entries] if last else [], sets)
+        growth = read_growth(deps)
+        entries = _build(deps, [entry.deadline for entry in last.entries] if last else [], growth)
         told = last.told if last else {}
         news = find_news(entries, told)
         lease.check()
         # Told before it is kept: a run that dies in between tells twice rather than never.
         # By the backup that shows it: told once for each, and not kept here.
-        for notice in build_runaway_notices(find_runaways(sets)):
+        for notice in build_runaway_notices(find_runaways(growth.sets)):
             _notify(deps, notice)
         # Each is tried, although the one before failed.
         delivered = [_notify(deps, notice) for notice in build_notices(news)]
         # One mark for all: told twice is a nuisance, never told is a lock-out.
         if all(delivered):
             told = update_told(told, news)
-        calendar = LockoutCalendar(deps.clock.now(), entries, told)
+        calendar = LockoutCalendar(deps.clock.now(), entries, told, growth.summarize())
         save_calendar(deps.state, calendar)
     facts = {"entries": len(entries), "near": len(news.reached), "resolved": len(news.resolved)}
     log.info("calendar.made", extra=facts)
@@ -86,37 +89,28 @@ def run_overdue(deps: CalendarDeps) -> str:
 
 
 def _build(
-    deps: CalendarDeps, previous: Sequence[Deadline], sets: Sequence[SetSizes]
+    deps: CalendarDeps, previous: Sequence[Deadline], growth: ObservedGrowth
 ) -> tuple[CalendarEntry, ...]:
     now = deps.clock.now()
     powered = find_powered_days(deps.plan(REACH), deps.zone, now)
     deadlines = [
-        *_read_chat(deps, previous, sets),
+        *_read_chat(deps, previous, growth),
         *_read_kubernetes(deps, previous),
+        *growth.list_deadlines(deps.growth.part_bytes, now),
         *list_certificate_deadlines(load_last_scan(deps.state)),
+        *_read_machines(deps, previous),
         *_read_secrets(deps, previous),
     ]
     return build_calendar(deadlines, powered, now)
 
 
-def _list_chat(facts: LockoutFacts, sets: Sequence[SetSizes], now: datetime) -> list[Deadline]:
-    disk = forecast_disk(sets, facts, now)
+def _list_chat(facts: LockoutFacts, growth: ObservedGrowth, now: datetime) -> list[Deadline]:
+    disk = forecast_disk(growth.sets, facts, now, unread=growth.unread.get(BACKUPS, ""))
     return [*list_chat_deadlines(facts, now), *([disk] if disk else [])]
 
 
-def read_sizes(deps: CalendarDeps) -> Sequence[SetSizes]:
-    """What the newest backups counted; none if that cannot be read, which is logged."""
-    if deps.sets is None:
-        return ()
-    try:
-        return deps.sets()
-    except GroundcrewError as error:
-        log.warning("calendar.backups_unreadable", extra={"error": str(error)})
-        return ()
-
-
 def _read_chat(
-    deps: CalendarDeps, previous: Sequence[Deadline], sets: Sequence[SetSizes]
+    deps: CalendarDeps, previous: Sequence[Deadline], growth: ObservedGrowth
 ) -> Iterable[Deadline]:
     chat = deps.chat
     if chat is None:
@@ -126,7 +120,7 @@ def _read_chat(
     ends = [one for one in previous if _is_of_chat(one)]
     return _read_source(
         "chat",
-        lambda: _list_chat(chat.read_facts(), sets, deps.clock.now()),
+        lambda: _list_chat(chat.read_facts(), growth, deps.clock.now()),
         lambda reason: carry_over(ends, _CHAT | {DeadlineKind.END_OF_LIFE}, reason),
     )
 
@@ -138,8 +132,21 @@ def _read_kubernetes(deps: CalendarDeps, previous: Sequence[Deadline]) -> Iterab
     ends = [one for one in previous if not _is_of_chat(one)]
     return _read_source(
         "kubernetes",
-        lambda: [end_of_life("kubernetes", _KUBERNETES, ask(), deps.clock.now())],
+        lambda: _list_cluster(ask(), deps),
         lambda reason: carry_over(ends, frozenset({DeadlineKind.END_OF_LIFE}), reason),
+    )
+
+
+def _list_cluster(version: str, deps: CalendarDeps) -> list[Deadline]:
+    now = deps.clock.now()
+    ends = [end_of_life("kubernetes", _KUBERNETES, version, now)]
+    return [*ends, *frozen_images(deps.images() if deps.images else (), now)]
+
+
+def _read_machines(deps: CalendarDeps, previous: Sequence[Deadline]) -> Iterable[Deadline]:
+    own = [one for one in previous if one.name.startswith(MICROK8S)]
+    return _read_source(
+        "machines", lambda: list(list_machine_deadlines(deps.machines())), lambda _reason: own
     )
 
 
@@ -163,7 +170,7 @@ def _read_source(
 
 
 def _is_of_chat(deadline: Deadline) -> bool:
-    return not deadline.name.startswith(_KUBERNETES)
+    return not deadline.name.startswith((_KUBERNETES, BITNAMI))
 
 
 def _notify(deps: CalendarDeps, notice: Notice) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
+from shared.calendar.growth import GrowthSummary, NamespaceGrowth
 from shared.calendar.model import CalendarEntry, Deadline, DeadlineKind
 from shared.kernel.codec import decode_json, encode_json
 from shared.kernel.errors import Corrupt, NotFound
@@ -28,11 +29,13 @@ class LockoutCalendar:
     - `at`: when it was made.
     - `entries`: in order, see `build_calendar`.
     - `told`: by key the smallest threshold that people were told of.
+    - `growth`: what grew how fast, for the metrics; None in records of before it was kept.
     """
 
     at: datetime
     entries: tuple[CalendarEntry, ...]
     told: Mapping[str, int] = field(default_factory=dict)
+    growth: GrowthSummary | None = None
 
 
 def load_calendar(state: Blobs) -> LockoutCalendar | None:
@@ -41,7 +44,9 @@ def load_calendar(state: Blobs) -> LockoutCalendar | None:
         fields = decode_json(state.read(_BLOB)[0], _BLOB)
         entries = tuple(map(_parse_entry, fields["entries"]))
         told = {str(key): int(threshold) for key, threshold in fields["told"].items()}
-        return LockoutCalendar(parse_timestamp(fields["at"]), entries, told)
+        return LockoutCalendar(
+            parse_timestamp(fields["at"]), entries, told, _parse_growth(fields.get("growth"))
+        )
     except NotFound:
         return None
     except (Corrupt, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -53,8 +58,16 @@ def load_calendar(state: Blobs) -> LockoutCalendar | None:
 def save_calendar(state: Blobs, calendar: LockoutCalendar) -> None:
     """Write over the one before. The caller holds the lease."""
     entries = [asdict(entry) for entry in calendar.entries]
-    fields = {"at": calendar.at, "entries": entries, "told": dict(calendar.told)}
+    growth = asdict(calendar.growth) if calendar.growth else None
+    fields = {"at": calendar.at, "entries": entries, "told": dict(calendar.told), "growth": growth}
     state.replace(_BLOB, encode_json(fields), etag=None)
+
+
+def _parse_growth(fields: Mapping[str, Any] | None) -> GrowthSummary | None:
+    if fields is None:
+        return None
+    rows = tuple(NamespaceGrowth(**one) for one in fields["namespaces"])
+    return GrowthSummary(rows, fields["others_bytes"], fields["captured_per_day"])
 
 
 def _parse_entry(fields: Mapping[str, Any]) -> CalendarEntry:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 
 from shared.calendar.ends_of_life import end_of_life
 from shared.calendar.model import Deadline, DeadlineKind
@@ -24,6 +24,7 @@ from shared.secrets_rotation.inventory import SecretInventory
 # A machine that is off over a weekend reports when it starts again.
 _RESTRICTED_AFTER, _REPORTS_EVERY = timedelta(days=10), timedelta(days=4)
 # cert-manager and others retry for days before anything is late.
+MICROK8S = "MicroK8s'"  # how the names of those deadlines begin
 _RENEWAL_GRACE = timedelta(days=2)
 
 
@@ -92,6 +93,26 @@ def list_certificate_deadlines(scan: CertificateScan | None) -> Iterator[Deadlin
         yield Deadline(
             kind, name, entry.not_after, "nobody can connect", renews_at=renews_at, seen=entry.seen
         )
+
+
+def list_machine_deadlines(machines: Mapping[str, Mapping[str, str]]) -> Iterator[Deadline]:
+    """When MicroK8s' own certificates end, by machine, as each said before its last stop.
+
+    MicroK8s makes them for a year and renews none, kubelet's least of all:
+    https://github.com/canonical/microk8s/issues/5576, 5290.
+    """
+    for machine, facts in machines.items():
+        for name, ends in facts.items():
+            if not name.startswith("cert_"):
+                continue
+            label = f"{MICROK8S} {name.removeprefix('cert_')} on {machine}"
+            try:
+                end = datetime.strptime(" ".join(ends.split()), "%b %d %H:%M:%S %Y GMT").replace(tzinfo=UTC)
+            except ValueError:
+                reason = "the machine said no end that can be read"
+                yield Deadline(DeadlineKind.CERTIFICATE, label, None, unknown=reason)
+                continue
+            yield Deadline(DeadlineKind.CERTIFICATE, label, end, "the cluster does not start")
 
 
 def list_secret_deadlines(inventory: SecretInventory | None) -> Iterator[Deadline]:

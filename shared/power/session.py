@@ -78,7 +78,7 @@ class MachineSession:
         now, policy = self.power.now, self.power.inventory.policy
         self.save_record(replace(self.record, quiesced=now, scaled=now))
         report = stop_services(guests, self.target.id, policy.deploy.namespace, policy.power.graceful_stop)
-        self.save_record(replace(self.record, node=report.facts or self.record.node))
+        self.save_record(replace(self.record, node={**self.record.node, **report.facts}))
         if not report.problems:
             self.done.append("services were stopped")
             return
@@ -102,7 +102,7 @@ class MachineSession:
         if not self.decision.desired_up:
             history = tuple(replace(a, outcome="cancelled") if a.act is Act.WARN else a for a in history)
         started = self.record.started or (self.power.now if self.decision.desired_up else None)
-        node = report.facts or self.record.node
+        node = {**self.record.node, **report.facts}
         refresh = self.record.refresh
         if report.facts.get("refreshes"):  # the start holds them, too
             refresh = replace(refresh, held=self.power.now)
@@ -122,6 +122,8 @@ class MachineSession:
         if report.problems:
             extra = {"machine": key, "error": "; ".join(report.problems)}
             log.warning("power.guest_check_failed", extra=extra)
+        # For the calendar, which has the ends of MicroK8s' certificates from here.
+        self.save_record(replace(self.record, node={**self.record.node, **report.facts}))
         for finding in judge_guest(report.facts, self.power.now):
             send_notice(self.power, notices.guest_notice(key, finding))
             log.warning("power.start_endangered", extra={"machine": key, "finding": finding.key})

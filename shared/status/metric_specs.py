@@ -53,6 +53,21 @@ METRICS = {
         "The day on which 14 powered-on days are left before the earliest end of a kind.",
         ("kind",),
     ),
+    "groundcrew_namespace_size_bytes": MetricSpec(
+        "Bytes of BSON that the newest backup counted in a collection; only of the ten largest and the ten"
+        " that grow fastest.",
+        ("namespace",),
+    ),
+    "groundcrew_namespace_growth_bytes": MetricSpec(
+        "Bytes a day by which such a collection grew between the newest two backups.",
+        ("namespace",),
+    ),
+    "groundcrew_namespace_others_size_bytes": MetricSpec(
+        "Bytes of BSON that the newest backup counted in all other collections together.",
+    ),
+    "groundcrew_oplog_captured_bytes": MetricSpec(
+        "Stored bytes a day that the capture of the oplog took on the last complete days.",
+    ),
     "groundcrew_probe_success": MetricSpec(
         "Whether a probe of what people do worked at the newest look (1) or not (0); absent if that is not"
         " known.",

@@ -11,10 +11,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from shared.probes.model import ProbeStatus
+from shared.status.calendar_facts import CalendarFacts
 from shared.status.metric_specs import METRICS
 from shared.status.model import (
     BackupFacts,
-    CalendarFacts,
     CaptureFacts,
     DeployFacts,
     DrillFacts,
@@ -145,6 +145,17 @@ def _calendar_gauges(facts: CalendarFacts) -> Iterator[Gauge]:
         yield from _instant("lockout_timestamp_seconds", end, kind=kind)
     for kind, warning in facts.warnings.items():
         yield from _instant("lockout_warning_timestamp_seconds", warning, kind=kind)
+    yield from _growth_gauges(facts)
+
+
+def _growth_gauges(facts: CalendarFacts) -> Iterator[Gauge]:
+    for name, (size, per_day) in facts.sizes.items():
+        yield Gauge("namespace_size_bytes", size, {"namespace": name})
+        yield Gauge("namespace_growth_bytes", per_day, {"namespace": name})
+    if facts.others_bytes is not None:
+        yield Gauge("namespace_others_size_bytes", facts.others_bytes)
+    if facts.captured_per_day is not None:
+        yield Gauge("oplog_captured_bytes", facts.captured_per_day)
 
 
 def _probe_gauges(facts: ProbeFacts) -> Iterator[Gauge]:

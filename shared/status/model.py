@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from shared.kernel.errors import GroundcrewError
 from shared.records.rollup import DayTotals, JobNewest, RunEntry
+from shared.status.calendar_facts import CalendarFacts
 from shared.status.probe_facts import ProbeFacts
 from shared.status.secret_facts import SecretFacts
 from shared.status.uptime_days import UptimeDay
@@ -245,15 +246,6 @@ class AlertFacts:
 
     firing: Sequence[FiringAlert]
     heartbeat_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class CalendarFacts:
-    """The calendar of lock-outs, by what ends: the earliest end, and when it was or will be a warning."""
-
-    at: datetime
-    ends: Mapping[str, datetime]
-    warnings: Mapping[str, datetime]
 
 
 @dataclass(frozen=True, slots=True)

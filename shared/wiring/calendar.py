@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from shared.backup.catalogue import SetCatalogue
     from shared.calendar.deps import CalendarDeps
     from shared.calendar.growth import SetSizes
+    from shared.calendar.limits import CapturedDay, CostTrend
     from shared.calendar.model import PlannedSpan
     from shared.calendar.page import CalendarPage
     from shared.calendar.ports import LockoutSource
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 # Two weeks of nights: enough for a trend, and each is a manifest to read.
 _SETS = 14
+# As many weeks of cost reports, and a week of days of the oplog's capture.
+_WEEKS, _CAPTURED_DAYS = 12, 7
 
 
 @cache
@@ -35,14 +38,23 @@ def calendar_deps() -> CalendarDeps:
     """All that the job needs. Raises UsageError."""
     from zoneinfo import ZoneInfo
 
-    from shared.calendar.deps import CalendarDeps
+    from shared.calendar.deps import CalendarDeps, GrowthSources
 
     read = all_or_nothing(
-        chat=_connect_chat, kubernetes=_version_reader, state=open_state, sets=_sets_reader,
+        chat=_connect_chat, kubernetes=_version_reader, images=_images_reader, state=open_state,
         notifications=build_notifier, policy=load_policy,
     )  # fmt: skip
     rules = read.pop("policy")
-    return CalendarDeps(clock=system_clock(), plan=_plan_machine, zone=ZoneInfo(rules.timezone), **read)
+    return CalendarDeps(
+        clock=system_clock(),
+        plan=_plan_machine,
+        zone=ZoneInfo(rules.timezone),
+        machines=_read_machines,
+        # Read when the calendar is made: a key of backups that is wrong makes growth unknown, and nothing
+        # else.
+        growth=GrowthSources(_read_sets, rules.backup.part_target, _read_costs, _read_captured),
+        **read,
+    )
 
 
 def run_tick() -> str:
@@ -98,11 +110,69 @@ def _version_reader() -> Callable[[], str] | None:
     return connect_cluster().get_version if read_environment().get(definitions.KUBECONFIG) else None
 
 
-def _sets_reader() -> Callable[[], Sequence[SetSizes]] | None:
+def _images_reader() -> Callable[[], Collection[str]] | None:
+    from shared.wiring.kubernetes import connect_cluster
+
+    if not read_environment().get(definitions.KUBECONFIG):
+        return None
+    return lambda: {image for pod in connect_cluster().list_pods() for image in pod.images}
+
+
+def _read_machines() -> Mapping[str, Mapping[str, str]]:
+    """What each machine under schedule last said of itself."""
+    from shared.power.records import PowerRecords
+
+    names = [
+        machine.name for machine in load_policy().power.machines if machine.name and machine.kind == "vm"
+    ]
+    records = PowerRecords(open_state())
+    return {name: records.load(name).node for name in names}
+
+
+def _read_costs() -> CostTrend | None:
+    from shared.calendar.limits import CostTrend
+    from shared.status.model import NotSetUp
+    from shared.status.readers import read_cost
+
+    budget = load_policy().cost.budget
+    if budget is None:
+        return None
+    try:
+        facts = read_cost(open_state())
+    except NotSetUp:
+        return CostTrend((), float(budget), load_policy().cost.currency)
+    # A week in which a price was missing has no forecast.
+    known = [(week.since, week.forecast) for week in facts.weeks if week.forecast is not None]
+    return CostTrend(known[-_WEEKS:], float(budget), facts.currency)
+
+
+def _read_captured() -> Sequence[CapturedDay]:
+    """Of the last complete days, where the oplog is captured; only slices of trusted signers count."""
+    from datetime import UTC, timedelta
+
+    from shared.calendar.limits import CapturedDay
+    from shared.pitr.catalogue import SliceCatalogue
+    from shared.wiring.backup import catalogue_if_trusted
+
+    catalogue = catalogue_if_trusted() if load_policy().backup.pitr.enabled else None
+    if catalogue is None:
+        return ()
+    today = system_clock().now().astimezone(UTC).date()
+    days = []
+    for back in range(_CAPTURED_DAYS, 0, -1):
+        day = today - timedelta(days=back)
+        slices = list(SliceCatalogue(catalogue).list_slices(f"pitr/{day:%Y/%m/%d}/"))
+        # A day on which the machine was off captured nothing, and says nothing of a day's volume.
+        if slices:
+            days.append(CapturedDay(day, len(slices), sum(one.record.stored_bytes for one in slices)))
+    return days
+
+
+def _read_sets() -> Sequence[SetSizes] | None:
     from shared.wiring.backup import catalogue_if_trusted
 
     catalogue = catalogue_if_trusted()
-    return None if catalogue is None else lambda: _read_sizes(catalogue)
+    return None if catalogue is None else _read_sizes(catalogue)
 
 
 def _read_sizes(catalogue: SetCatalogue) -> Sequence[SetSizes]:

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from shared.kernel.ports import Blobs
     from shared.kernel.secret import Secret
     from shared.status.badge import BadgeWord
+    from shared.status.calendar_facts import CalendarFacts
     from shared.status.collect import Readers
-    from shared.status.model import CalendarFacts, DrillFacts, Status
+    from shared.status.model import DrillFacts, Status
     from shared.status.page import StatusPage
 
 

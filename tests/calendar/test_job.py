@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
 import pymongo
@@ -16,15 +16,16 @@ from local.fakes.lockout import MemoryLockoutSource
 from local.fakes.notifications import MemoryNotifications
 from local.mongodb import MongoServer
 from shared.adapters.mongodb.lockout_facts import MongoLockoutFacts
-from shared.calendar.deps import CalendarDeps
+from shared.calendar.deps import CalendarDeps, GrowthSources
 from shared.calendar.growth import SetSizes
 from shared.calendar.job import preview_calendar, run_calendar, run_overdue, run_tick
+from shared.calendar.limits import CapturedDay, CostTrend
 from shared.calendar.model import DeadlineKind
 from shared.calendar.ports import LockoutFacts
 from shared.calendar.records import load_calendar
 from shared.certificates.model import CertificateEntry, CertificateState, SourceKind
 from shared.certificates.records import CertificateScan, save_scan
-from shared.kernel.errors import Unavailable
+from shared.kernel.errors import GroundcrewError, Unavailable, UsageError
 from shared.notifications.ports import Severity
 from shared.records.rollup import JobNewest, RunEntry
 from shared.status.calendar_facts import read_calendar
@@ -48,6 +49,12 @@ class CalendarWorld:
         self.chat = MemoryLockoutSource(FACTS)
         self.kubernetes = "v1.35.4"
         self.sets: list[SetSizes] = []
+        self.sets_failure: GroundcrewError | None = None
+        self.costs: CostTrend | None = None
+        self.captured: list[CapturedDay] = []
+        self.images: list[str] = []
+        self.machines: dict[str, dict[str, str]] = {}
+        self.machines_failure: GroundcrewError | None = None
 
     def deps(self, plan: FaultPlan | None = None) -> CalendarDeps:
         plan = plan or FaultPlan()
@@ -58,9 +65,21 @@ class CalendarWorld:
             chat=self.chat,
             kubernetes=lambda: self.kubernetes,
             plan=lambda _reach: (),
-            sets=lambda: self.sets,
             zone=UTC,
+            growth=GrowthSources(self.read_sets, costs=lambda: self.costs, captured=lambda: self.captured),
+            images=lambda: self.images,
+            machines=self.read_machines,
         )
+
+    def read_sets(self) -> list[SetSizes]:
+        if self.sets_failure is not None:
+            raise self.sets_failure
+        return self.sets
+
+    def read_machines(self) -> dict[str, dict[str, str]]:
+        if self.machines_failure is not None:
+            raise self.machines_failure
+        return self.machines
 
     def ends(self) -> dict[str, str]:
         entries = preview_calendar(self.deps())
@@ -256,7 +275,56 @@ def test_a_runaway_collection_is_told_once_and_the_full_disk_is_in_the_calendar(
         calendar = run_calendar(world.deps())
     told = [notice for notice in world.people.told if "grew" in notice.title]
     assert [notice.title for notice in told] == ["rocketchat.big grew by 20.0 GiB"]
-    (disk,) = [entry for entry in calendar.entries if entry.deadline.kind is DeadlineKind.GROWTH]
-    assert disk.deadline.at is not None
-    assert disk.deadline.at - NOW < DAY * 7
-    assert disk.threshold == 3
+    ends = {entry.deadline.name: entry.deadline.at for entry in calendar.entries}
+    # At twenty gigabytes a day the parts of a backup end, too, months later.
+    assert ends["MongoDB's disk"] == NOW + DAY * 3
+    parts = ends["parts of a backup"]
+    assert parts is not None
+    assert parts > NOW + DAY * 100
+
+
+def test_a_wrong_key_of_backups_makes_growth_unknown_and_nothing_else(world: CalendarWorld) -> None:
+    gib = 1 << 30
+    world.chat.facts = replace(FACTS, disk_total_bytes=100 * gib, disk_used_bytes=35 * gib)
+    before = {entry.deadline.key for entry in preview_calendar(world.deps())}
+    world.sets_failure = UsageError("GROUNDCREW_SIGNING_KEY: not a signing key", value="nonsense")
+    calendar = run_calendar(world.deps())
+    assert {entry.deadline.key for entry in calendar.entries} == before
+    (disk,) = [entry.deadline for entry in calendar.entries if entry.deadline.kind is DeadlineKind.GROWTH]
+    assert disk.at is None
+    assert "GROUNDCREW_SIGNING_KEY" in disk.unknown
+    assert "nonsense" not in disk.unknown
+    assert world.ends()["MongoDB 7.0"] == "2027-09-01"
+
+
+def test_budget_parts_and_capture_are_kept_for_the_calendar_and_the_metrics(world: CalendarWorld) -> None:
+    world.costs = CostTrend([(NOW - DAY * 7 * n, 130.0 - 10 * n) for n in range(3, -1, -1)], 200.0, "EUR")
+    world.sets = [SetSizes(NOW - DAY * (3 - n), {"chat.big": 10 + n, "chat.small": 1}) for n in range(4)]
+    world.captured = [CapturedDay(date(2026, 11, 27), 90, 5000)]
+    calendar = run_calendar(world.deps())
+    ends = {entry.deadline.name: entry.deadline.at for entry in calendar.entries}
+    assert ends["the budget"] == NOW + DAY * 49
+    facts = read_calendar(world.state)
+    assert facts is not None
+    assert dict(facts.sizes) == {"chat.big": (13, 1.0), "chat.small": (1, 0.0)}
+    assert (facts.others_bytes, facts.captured_per_day) == (0, 5000.0)
+
+
+def test_frozen_images_and_certificates_of_the_machine_are_ends(world: CalendarWorld) -> None:
+    world.images = ["bitnamilegacy/mongodb:8.0.13", "rocketchat/rocket.chat:8.5.2"]
+    world.machines = {"chat-vm": {"cert_kubelet": "Dec  9 08:00:00 2026 GMT"}}
+    calendar = run_calendar(world.deps())
+    found = {entry.deadline.name: entry.threshold for entry in calendar.entries}
+    assert (found["Bitnami's mongodb"], found["MicroK8s' kubelet on chat-vm"]) == (0, 14)
+    # An end that was known does not go away because its record cannot be read.
+    world.machines_failure = Unavailable("the storage does not answer")
+    again = {entry.deadline.name: entry.threshold for entry in run_calendar(world.deps()).entries}
+    assert again == found
+
+
+def test_the_chat_that_is_away_carries_over_no_end_of_the_cluster(world: CalendarWorld) -> None:
+    world.images = ["bitnami/mongodb:8"]
+    run_calendar(world.deps())
+    world.chat.failure = Unavailable("connecting to MongoDB failed")
+    names = [entry.deadline.name for entry in run_calendar(world.deps()).entries]
+    assert len(names) == len(set(names))

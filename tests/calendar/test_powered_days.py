@@ -91,12 +91,37 @@ def test_each_of_365_days_is_told_in_time_with_a_vacation_over_christmas() -> No
             assert len(after) == 14
 
 
-def test_a_vacation_that_covers_the_alarm_moves_it_before_itself() -> None:
-    # Off from day 20 to day 59; the end is 14 powered-on days after that.
+@pytest.mark.parametrize("threshold", [60, 30, 14, 3])
+def test_a_vacation_that_covers_the_alarm_moves_it_before_itself(threshold: int) -> None:
+    # Off from day 20 to day 59; the end is as many powered-on days after that.
     powered = find_powered_days(plan({0, 1, 2, 3, 4, 5, 6}, [(20, 40)]), BERLIN, NOW)
-    at = NOW + DAY * 74
-    first = tell_daily(powered, at, TODAY + DAY * 74)
-    assert first[14] == TODAY + DAY * 19
+    last = 60 + threshold
+    first = tell_daily(powered, NOW + DAY * last, TODAY + DAY * last)
+    assert first[threshold] == TODAY + DAY * 19
+
+
+def test_an_end_planted_at_each_of_365_days_is_told_14_powered_on_days_before() -> None:
+    powered = find_powered_days(plan({0, 1, 2, 3, 4}, [(26, 14), (200, 21)]), BERLIN, NOW)
+    ends = [
+        Deadline(DeadlineKind.LICENCE, str(offset), NOW + DAY * offset, "then") for offset in range(1, 366)
+    ]
+    told: dict[str, int] = {}
+    first: dict[str, date] = {}
+    # As the timer does it, with one calendar of all ends, also on the days on which the machine is off.
+    for number in range(366):
+        now = datetime(2026, 11, 28, 7, 30, tzinfo=UTC) + DAY * number
+        news = find_news(build_calendar(ends, powered, now), told)
+        told = update_told(told, news)
+        for entry in news.reached:
+            if entry.threshold is not None and entry.threshold >= 14:
+                first[entry.deadline.name] = now.date()
+    for end in ends:
+        assert end.at is not None
+        day = end.at.astimezone(BERLIN).date()
+        after = [one for one in powered.days if first.get(end.name, day) < one < day]
+        possible = [one for one in powered.days if TODAY < one < day]
+        # What ends within 14 powered-on days of today is told today, and cannot be told earlier.
+        assert len(after) >= 14 or len(possible) < 14, end.name
 
 
 @pytest.mark.parametrize(("zone", "day"), [("Europe/Berlin", "2027-03-28"), ("Europe/Berlin", "2026-10-25")])

@@ -13,13 +13,13 @@ from local.worker_calls import ROOT
 from shared.kernel.errors import Corrupt, Unavailable
 from shared.probes.model import ProbeName, ProbeOutcome, ProbeStatus
 from shared.records.rollup import JobNewest, build_entry
+from shared.status.calendar_facts import CalendarFacts
 from shared.status.collect import collect_status
 from shared.status.metric_specs import METRICS
 from shared.status.metrics import POWER_STATES, iter_gauges, render_metrics
 from shared.status.model import (
     AlertFacts,
     BackupFacts,
-    CalendarFacts,
     CaptureFacts,
     CertificateSummary,
     DeployFacts,
@@ -76,7 +76,9 @@ def full_status() -> Status:
             "key_drill": lambda: KeyDrillFacts(HOUR, NOW, "daily/x", "alice"),
             "capture": lambda: CaptureFacts(HOUR, NOW, NOW - HOUR),
             "alerts": lambda: AlertFacts((), NOW),
-            "calendar": lambda: CalendarFacts(NOW, {"licence": NOW}, {"licence": NOW - HOUR}),
+            "calendar": lambda: CalendarFacts(
+                NOW, {"licence": NOW}, {"licence": NOW - HOUR}, {"chat.messages": (9, 1.5)}, 5, 100.0
+            ),
             "probes": lambda: ProbeFacts(
                 NOW,
                 "start",
