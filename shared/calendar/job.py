@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from shared.calendar.decide import build_calendar, find_news, update_told
 from shared.calendar.deps import CalendarDeps
@@ -23,6 +23,7 @@ from shared.calendar.render import describe_calendar
 from shared.calendar.sources import (
     MICROK8S,
     carry_over,
+    find_unreached_collector,
     list_certificate_deadlines,
     list_chat_deadlines,
     list_machine_deadlines,
@@ -104,9 +105,18 @@ def _build(
     return build_calendar(deadlines, powered, now)
 
 
-def _list_chat(facts: LockoutFacts, growth: ObservedGrowth, now: datetime) -> list[Deadline]:
+def _list_chat(deps: CalendarDeps, facts: LockoutFacts, growth: ObservedGrowth) -> list[Deadline]:
+    now = deps.clock.now()
     disk = forecast_disk(growth.sets, facts, now, unread=growth.unread.get(BACKUPS, ""))
-    return [*list_chat_deadlines(facts, now), *([disk] if disk else [])]
+    ends = list_chat_deadlines(facts, now, unreached=_read_unreached(deps))
+    return [*ends, *([disk] if disk else [])]
+
+
+def _read_unreached(deps: CalendarDeps) -> str:
+    try:
+        return find_unreached_collector(deps.machines())
+    except GroundcrewError:  # logged where the machines' certificates are read
+        return ""
 
 
 def _read_chat(
@@ -120,7 +130,7 @@ def _read_chat(
     ends = [one for one in previous if _is_of_chat(one)]
     return _read_source(
         "chat",
-        lambda: _list_chat(chat.read_facts(), growth, deps.clock.now()),
+        lambda: _list_chat(deps, chat.read_facts(), growth),
         lambda reason: carry_over(ends, _CHAT | {DeadlineKind.END_OF_LIFE}, reason),
     )
 

@@ -24,6 +24,7 @@ from shared.secrets_rotation.inventory import SecretInventory
 # A machine that is off over a weekend reports when it starts again.
 _RESTRICTED_AFTER, _REPORTS_EVERY = timedelta(days=10), timedelta(days=4)
 # cert-manager and others retry for days before anything is late.
+_DAILY = timedelta(hours=26)
 MICROK8S = "MicroK8s'"  # how the names of those deadlines begin
 _RENEWAL_GRACE = timedelta(days=2)
 
@@ -34,14 +35,18 @@ def list_chat_deadlines(
     *,
     supported_key: str = SUPPORTED_VERSIONS_KEY,
     licence_key: str = LICENCE_KEY,
+    unreached: str = "",
 ) -> Iterator[Deadline]:
-    """What the server's database says. A token that does not verify is unknown."""
+    """What the server's database says. A token that does not verify is unknown.
+
+    `unreached` is what a pod said that could not reach the collector when the machine was started last.
+    """
     yield _support_deadline(facts, now, supported_key)
     if facts.licence:
         yield _licence_deadline(facts, now, licence_key)
     # Under a valid licence the age of the token does not matter.
     if facts.restricted_in is None or facts.restricted_in >= 0:
-        yield _statistics_deadline(facts, now)
+        yield _statistics_deadline(facts, now, unreached)
     yield end_of_life("rocketchat", "Rocket.Chat", facts.version, now)
     yield end_of_life("mongodb", "MongoDB", facts.mongodb, now)
 
@@ -70,13 +75,22 @@ def _licence_deadline(facts: LockoutFacts, now: datetime, key: str) -> Deadline:
     return Deadline(kind, name, end, "what the licence grants stops, sign-in by it too", seen=now)
 
 
-def _statistics_deadline(facts: LockoutFacts, now: datetime) -> Deadline:
+def find_unreached_collector(machines: Mapping[str, Mapping[str, str]]) -> str:
+    """What a pod said that could not reach the collector at the last start; empty where it could."""
+    answers = [facts.get("collector", "") for facts in machines.values()]
+    return next((answer for answer in answers if answer.startswith("failed")), "")
+
+
+def _statistics_deadline(facts: LockoutFacts, now: datetime, unreached: str) -> Deadline:
     kind, name = DeadlineKind.STATISTICS, "Rocket.Chat"
     consequence = "the server is read-only until it reaches collector.rocket.chat"
     if facts.reported_at is None:
         reason = "the server never reported its statistics: without that it is read-only"
         return Deadline(kind, name, None, consequence, unknown=reason, seen=now)
     end = facts.reported_at + _RESTRICTED_AFTER
+    # A report that got out since then shows that it is reached again: it is made at each start.
+    if unreached and now - facts.reported_at > _DAILY:
+        return Deadline(kind, name, end, f"{consequence} (a pod says: {unreached})", seen=now)
     return Deadline(kind, name, end, consequence, renews_at=facts.reported_at + _REPORTS_EVERY, seen=now)
 
 

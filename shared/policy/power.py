@@ -119,6 +119,12 @@ class PowerPolicy(ComputedPowerPolicy, Section):
     graceful_stop: Annotated[Duration, max_hours(1)] = Field(
         default=timedelta(minutes=5), description="time for `microk8s stop` before deallocation"
     )
+    ask_collector: bool = Field(
+        default=True,
+        description="whether a pod asks, before Rocket.Chat is started after a stop, if "
+        "collector.rocket.chat can be reached: without a licence the server is read-only ten days after its "
+        "last report",
+    )
     # Without it, an order that ends just after a start would stop a machine that nobody could use yet.
     min_up: Annotated[Duration, max_hours(24)] = Field(
         default=timedelta(minutes=30), description="once started, a machine runs at least so long"

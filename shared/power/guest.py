@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from string import Template
+from typing import Any
 
 from shared.cloud.machines import CommandResult, Machines
 from shared.kernel.errors import GroundcrewError
 from shared.power.guest_scripts import (
     CHECK,
+    COLLECTOR,
     COMMON,
     HOLD,
     HOLD_ONLY,
@@ -35,9 +38,45 @@ _PREFIX = "groundcrew:"
 _PODS_SHARE = 0.6
 # Of the time for a start, what MicroK8s gets before its store is looked at, and after a copy was put back.
 _READY_SHARE, _RESTORED_SHARE = 0.5, 0.3
+# And the collector, whose name the cluster's DNS may know only after a while.
+_COLLECTOR_SHARE = 0.1
+_COLLECTOR = "collector.rocket.chat"
+# Any answer over TLS is one: what the collector says to a stranger does not matter.
+_COLLECTOR_SCRIPT = (
+    'const done=(answer)=>{console.log("collector="+answer);process.exit(0)};'
+    f'require("https").get("https://{_COLLECTOR}/",{{timeout:8000}},()=>done("reached"))'
+    '.on("timeout",()=>done("failed: timeout")).on("error",(error)=>done("failed: "+(error.code||"error")));'
+)
+# Ended by the kubelet whatever becomes of the script. It fits Kubernetes' level `restricted`: nothing of the
+# cluster is mounted, and nobody is root.
+_COLLECTOR_POD: dict[str, Any] = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "groundcrew-collector"},
+    "spec": {
+        "activeDeadlineSeconds": 60,
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 65533,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [
+            {
+                "name": "ask",
+                "image": "@IMAGE@",
+                "imagePullPolicy": "IfNotPresent",
+                "command": ["node", "-e", _COLLECTOR_SCRIPT],
+                "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+            }
+        ],
+    },
+}
 _FACTS = (
     "kernel", "host", "snap", "address", "copied", "next_kernel", "mongodb", "store_saved", "store_restored",
-    "refreshes", "refresh", "change", "change_status", "ready", *(f"cert_{name}" for name in CERTIFICATES),
+    "refreshes", "refresh", "change", "change_status", "ready", "collector",
+    *(f"cert_{name}" for name in CERTIFICATES),
 )  # fmt: skip
 
 
@@ -54,9 +93,12 @@ def stop_services(guests: Machines, machine: str, namespace: str, timeout: timed
     return _run_script(guests, machine, stop_script(namespace, timeout), timeout, stopped=True)
 
 
-def start_services(guests: Machines, machine: str, namespace: str, timeout: timedelta) -> GuestReport:
+def start_services(
+    guests: Machines, machine: str, namespace: str, timeout: timedelta, *, asks_collector: bool = False
+) -> GuestReport:
     """Run the script after a start, or after a stop that did not come; as `stop_services`."""
-    return _run_script(guests, machine, start_script(namespace, timeout), timeout)
+    script = start_script(namespace, timeout, asks_collector=asks_collector)
+    return _run_script(guests, machine, script, timeout)
 
 
 def check_guest(guests: Machines, machine: str, namespace: str) -> GuestReport:
@@ -101,17 +143,25 @@ def stop_script(namespace: str, timeout: timedelta, *, state: str = STATE) -> st
     return STOP_MARK + Template(COMMON + WORKLOADS + STOP).substitute(values)
 
 
-def start_script(namespace: str, timeout: timedelta, *, state: str = STATE) -> str:
-    """Start MicroK8s where it is stopped, mend its store, and put the replicas back, the database's first."""
+def start_script(
+    namespace: str, timeout: timedelta, *, asks_collector: bool = False, state: str = STATE
+) -> str:
+    """Start MicroK8s where it is stopped, mend its store, and put the replicas back, the database's first.
+
+    With `asks_collector` a pod tries right before the chat whether its statistics would get out.
+    """
     seconds = timeout.total_seconds()
     values = {
         "namespace": namespace,
         "replicas_key": REPLICAS,
         "ready_seconds": max(10, int(seconds * _READY_SHARE)),
         "restored_seconds": max(10, int(seconds * _RESTORED_SHARE)),
+        "collector_seconds": max(1, int(seconds * _COLLECTOR_SHARE)),
+        "collector_pod_spec": json.dumps(_COLLECTOR_POD),
         "state": state,
     }
-    return START_MARK + Template(COMMON + WORKLOADS + HOLD + START).substitute(values)
+    collector = COLLECTOR if asks_collector else "probe_collector() { :; }\n"
+    return START_MARK + Template(COMMON + WORKLOADS + HOLD + collector + START).substitute(values)
 
 
 def check_script(namespace: str, *, state: str = STATE, root: str = "") -> str:

@@ -132,6 +132,9 @@ fi
 rm -f "$$guard/tried" "$$guard/restored"
 scaled=$$(workloads_with ".metadata.annotations['$replicas_key']") || fail 'the cluster did not answer'
 for group in database app; do
+  # Right before the chat, and only where it was stopped: then its report at the start is the one that counts.
+  [ "$$group" = database ] || ! printf '%s\n' "$$scaled" | grep -q ' [1-9]' \
+    || probe_collector
   printf '%s\n' "$$scaled" | while read -r name replicas; do
     { [ "$$(group_of "$$name")" = "$$group" ] && [ "$${replicas:-0}" -gt 0 ]; } 2>/dev/null || continue
     { k scale "$$name" --replicas="$$replicas" \
@@ -140,6 +143,39 @@ for group in database app; do
   done || exit 1
 done
 facts
+"""
+
+# Whether Rocket.Chat will reach the collector of its statistics: without that it is read-only after ten days,
+# and it asks at its start and once a day (apps/meteor/server/cron/usageReport.ts). From a pod, since a
+# cluster's DNS that comes late keeps it from it, and by Rocket.Chat's own image, which is there and has node.
+COLLECTOR = r"""
+collector_pod='groundcrew-collector'
+ask_collector() {
+  k delete pod "$$collector_pod" --ignore-not-found >/dev/null 2>&1
+  printf '%s' '$collector_pod_spec' | sed "s|@IMAGE@|$$1|" | k create -f - >/dev/null 2>&1 || return 0
+  tries=0; line=''
+  # By its log and not attached to it: what a short pod says before that is lost.
+  while [ -z "$$line" ] && [ "$$tries" -lt 10 ]; do
+    sleep 2; tries=$$((tries + 1))
+    line=$$(k logs "$$collector_pod" 2>/dev/null | sed -n 's/^collector=//p' | head -n 1)
+  done
+  k delete pod "$$collector_pod" --ignore-not-found --wait=false >/dev/null 2>&1
+  printf '%s\n' "$$line"
+}
+probe_collector() {
+  image=$$(k get deployments,statefulsets \
+    -o 'jsonpath={range .items[*].spec.template.spec.containers[*]}{.image}{"\n"}{end}' 2>/dev/null \
+    | grep -i 'rocket\.chat' | head -n 1)
+  [ -n "$$image" ] || { say collector 'not known: no image of Rocket.Chat'; return 0; }
+  end=$$(( $$(date +%s) + $collector_seconds )); answer=''
+  while :; do
+    answer=$$(ask_collector "$$image")
+    { [ "$$answer" = reached ] || [ "$$(date +%s)" -ge "$$end" ]; } && break
+    sleep 3
+  done
+  # A pod that was not run says nothing of the network.
+  say collector "$${answer:-not known: no pod could be run}"
+}
 """
 
 CHECK = r"""

@@ -129,6 +129,23 @@ def address_notice(machine: str, before: Mapping[str, str], after: Mapping[str, 
     )
 
 
+def collector_notice(machine: str, answer: str) -> Notice:
+    """Whether the chat's statistics get out, as a pod saw it before the chat was started.
+
+    What could not be looked at is told as little as that it works: it resolves what was told.
+    """
+    failed = answer.startswith("failed")
+    return Notice(
+        Severity.WARNING,
+        f"{machine}: collector.rocket.chat cannot be reached from the cluster",
+        f"A pod that asked before Rocket.Chat was started says: {answer}. Without a licence the server is "
+        "read-only ten days after the last report that got out.",
+        "Look for the cluster's DNS and for blocked outbound traffic: docs/runbooks/lockout.md.",
+        key=f"power/{machine}/collector",
+        resolved=not failed,
+    )
+
+
 def skipped_notice(machine: str, text: str) -> Notice:
     """That nothing is done about the machine."""
     return Notice(

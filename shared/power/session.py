@@ -90,7 +90,13 @@ class MachineSession:
     def start_services(self, guests: Machines) -> bool:
         """Start MicroK8s and put the replicas back; whether that was done, else the next tick tries again."""
         policy = self.power.inventory.policy
-        report = start_services(guests, self.target.id, policy.deploy.namespace, policy.power.graceful_stop)
+        report = start_services(
+            guests,
+            self.target.id,
+            policy.deploy.namespace,
+            policy.power.graceful_stop,
+            asks_collector=policy.power.ask_collector,
+        )
         self._tell_boot(report)
         if report.problems:
             problems = "; ".join(report.problems)
@@ -145,6 +151,8 @@ class MachineSession:
                 "error": "; ".join(broken),
             }
             log.warning("power.store_broken", extra=extra)
+        if collector := report.facts.get("collector"):
+            send_notice(self.power, notices.collector_notice(key, collector))
         if address_changed(self.record.node, report.facts):
             send_notice(self.power, notices.address_notice(key, self.record.node, report.facts))
 

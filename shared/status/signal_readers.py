@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from shared.alerts.records import AlertRecords
+from shared.calendar.decide import is_end
+from shared.calendar.growth import GrowthSummary
+from shared.calendar.records import load_calendar
 from shared.kernel.errors import Unavailable
 from shared.kernel.ports import Blobs, Clock
 from shared.notifications.history import DeliveryLog
 from shared.notifications.silence_records import SilenceRecords
 from shared.pitr.records import read_capture_state
 from shared.probes.records import load_probes
+from shared.status.calendar_facts import CalendarFacts
 from shared.status.model import AlertFacts, CaptureFacts, FiringAlert, NotSetUp, RouteFacts
 from shared.status.probe_facts import ProbeFacts
 
@@ -44,6 +48,25 @@ def read_alerts(state: Blobs) -> AlertFacts:
     if not firing and heartbeat.at is None and heartbeat.expected_since is None:
         raise NotSetUp("no alert was ever received")
     return AlertFacts(firing, heartbeat.at)
+
+
+def read_calendar(state: Blobs) -> CalendarFacts | None:
+    """The calendar as made last; None before the first."""
+    calendar = load_calendar(state)
+    if calendar is None:
+        return None
+    ends: dict[str, datetime] = {}
+    warnings: dict[str, datetime] = {}
+    for entry in filter(is_end, calendar.entries):
+        kind = str(entry.deadline.kind)
+        for found, time in ((ends, entry.deadline.at), (warnings, entry.warns_at)):
+            if time is not None:
+                found[kind] = min(time, found.get(kind, time))
+    growth = calendar.growth or GrowthSummary()
+    sizes = {row.name: (row.size_bytes, row.last_per_day) for row in growth.namespaces}
+    return CalendarFacts(
+        calendar.at, ends, warnings, sizes, growth.others_bytes if sizes else None, growth.captured_per_day
+    )
 
 
 def read_probes(state: Blobs, rules: ProbesPolicy) -> ProbeFacts:

@@ -148,8 +148,8 @@ def _read_drill(state: Blobs) -> DrillFacts:
 
 
 def _read_calendar() -> CalendarFacts:
-    from shared.status.calendar_facts import read_calendar
     from shared.status.model import NotSetUp
+    from shared.status.signal_readers import read_calendar
 
     facts = read_calendar(open_state())
     if facts is None:

@@ -28,9 +28,9 @@ from shared.certificates.records import CertificateScan, save_scan
 from shared.kernel.errors import GroundcrewError, Unavailable, UsageError
 from shared.notifications.ports import Severity
 from shared.records.rollup import JobNewest, RunEntry
-from shared.status.calendar_facts import read_calendar
 from shared.status.decide import Level, list_findings
 from shared.status.model import JobFacts, Part, RunFacts, Status
+from shared.status.signal_readers import read_calendar
 from shared.status.view import list_rows
 
 NOW = datetime(2026, 11, 28, 9, tzinfo=UTC)
@@ -328,3 +328,23 @@ def test_the_chat_that_is_away_carries_over_no_end_of_the_cluster(world: Calenda
     world.chat.failure = Unavailable("connecting to MongoDB failed")
     names = [entry.deadline.name for entry in run_calendar(world.deps()).entries]
     assert len(names) == len(set(names))
+
+
+def test_a_collector_that_no_pod_reached_counts_from_the_last_report(world: CalendarWorld) -> None:
+    world.chat.facts = replace(FACTS, restricted_in=9, reported_at=NOW - DAY * 2)
+    world.machines = {"chat-vm": {"collector": "failed: ENOTFOUND"}}
+    (found,) = [
+        one for one in run_calendar(world.deps()).entries if one.deadline.kind is DeadlineKind.STATISTICS
+    ]
+    assert (found.deadline.at, found.threshold) == (NOW + DAY * 8, 14)
+    assert "ENOTFOUND" in found.deadline.consequence
+    # It was reached since, or nobody asked: the report renews itself, and nobody is told.
+    for reported, says in (
+        (NOW, "failed: ENOTFOUND"),
+        (NOW - DAY * 2, "reached"),
+        (NOW - DAY * 2, "not known"),
+    ):
+        world.chat.facts = replace(FACTS, restricted_in=9, reported_at=reported)
+        world.machines = {"chat-vm": {"collector": says}}
+        entries = preview_calendar(world.deps())
+        assert [one.threshold for one in entries if one.deadline.kind is DeadlineKind.STATISTICS] == [None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -38,6 +39,7 @@ esac
 shift 4
 case "$1 $2" in
 "get deployments,statefulsets")
+  case "$4" in *image*) cat image 2>/dev/null; exit 0;; esac
   for f in Deployment:* StatefulSet:*; do
     case "$f" in *.saved|*'*'*) continue;; esac
     case "$4" in
@@ -52,6 +54,9 @@ case "$1 $2" in
     if [ "$(cat "$f")" -gt 0 ] || [ -e "stuck-$name" ]; then echo "$name-0 Running"; fi
   done; echo "cleanup-1 Succeeded";;
 "annotate --overwrite") echo "${4#*=}" > "$(echo "$3" | tr / :).saved";;
+create*) cat > pod.json; cp pod.json "pod-$(date +%s%N).json";;
+logs*) [ -e pod.json ] && cat collector 2>/dev/null;;
+"delete pod") rm -f pod.json;;
 annotate*) rm -f "$(echo "$2" | tr / :).saved";;
 scale*) echo "${3#*=}" > "$(echo "$2" | tr / :)";;
 esac
@@ -104,8 +109,10 @@ class Node:
         script = stop_script("rocketchat", timedelta(seconds=seconds), state=str(self.state))
         return parse_report(self.run(script), stopped=True)
 
-    def start(self):
-        script = start_script("rocketchat", timedelta(seconds=10), state=str(self.state))
+    def start(self, *, asks_collector: bool = False):
+        script = start_script(
+            "rocketchat", timedelta(seconds=10), asks_collector=asks_collector, state=str(self.state)
+        )
         return parse_report(self.run(script))
 
     def check(self):
@@ -159,6 +166,70 @@ def test_after_a_start_the_replicas_are_put_back_the_database_first_and_once(nod
     (node.cluster / "Deployment:rocketchat").write_text("5")  # scaled by somebody since
     assert node.start().problems == ()
     assert node.replicas()["rocketchat"] == "5"
+
+
+def test_a_pod_asks_for_the_collector_after_the_database_and_before_the_chat(node: Node) -> None:
+    (node.cluster / "image").write_text("mongo:8.0.13\nregistry.rocket.chat/rocketchat/rocket.chat:8.5.1\n")
+    (node.cluster / "collector").write_text("collector=reached\n")
+    node.stop()
+    (node.cluster / "log").unlink()
+    report = node.start(asks_collector=True)
+    assert (report.problems, report.facts["collector"]) == ((), "reached")
+    order = [line.split("rocketchat ", 1)[-1].split(" --ignore")[0] for line in node.log()]
+    acts = [line for line in order if line.startswith(("scale", "create", "delete"))]
+    assert acts == [
+        "scale StatefulSet/rocketchat-mongodb --replicas=1", "delete pod groundcrew-collector", "create -f -",
+        "delete pod groundcrew-collector", "scale Deployment/rocketchat --replicas=2",
+    ]  # fmt: skip
+    (written,) = node.cluster.glob("pod-*.json")
+    pod = json.loads(written.read_text())["spec"]
+    (container,) = pod["containers"]
+    assert container["image"] == "registry.rocket.chat/rocketchat/rocket.chat:8.5.1"
+    assert container["command"][:2] == ["node", "-e"]
+    assert (pod["restartPolicy"], pod["automountServiceAccountToken"]) == ("Never", False)
+    assert pod["activeDeadlineSeconds"] == 60
+
+
+@pytest.mark.parametrize(
+    ("image", "says", "answer"),
+    [
+        ("rocketchat/rocket.chat:8.5.1", "collector=failed: ENOTFOUND", "failed: ENOTFOUND"),
+        ("rocketchat/rocket.chat:8.5.1", "", "not known: no pod could be run"),
+        ("mongo:8", "collector=reached", "not known: no image of Rocket.Chat"),
+    ],
+    ids=["no DNS", "no pod", "no image"],
+)
+def test_the_chat_is_started_whatever_becomes_of_the_question(
+    node: Node, image: str, says: str, answer: str
+) -> None:
+    (node.cluster / "image").write_text(f"{image}\n")
+    (node.cluster / "collector").write_text(f"{says}\n")
+    node.stop()
+    report = node.start(asks_collector=True)
+    assert (report.problems, report.facts["collector"]) == ((), answer)
+    assert node.replicas() == {"rocketchat": "2", "rocketchat-mongodb": "1"}
+    assert not (node.cluster / "pod.json").exists()
+
+
+def test_nobody_asks_where_the_chat_was_not_stopped_or_policy_does_not_want_it(node: Node) -> None:
+    (node.cluster / "image").write_text("rocketchat/rocket.chat:8.5.1\n")
+    assert "collector" not in node.start(asks_collector=True).facts
+    node.stop()
+    assert "collector" not in node.start().facts
+    assert node.log("create") == []
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is missing")
+def test_what_the_pod_runs_tells_how_it_failed(node: Node) -> None:
+    (node.cluster / "image").write_text("rocketchat/rocket.chat:8.5.1\n")
+    node.stop()
+    node.start(asks_collector=True)
+    *_, written = node.cluster.glob("pod-*.json")
+    (container,) = json.loads(written.read_text())["spec"]["containers"]
+    # Names that end in .invalid are in no DNS (RFC 2606), so that nobody is asked.
+    program = container["command"][2].replace("collector.rocket.chat", "collector.invalid")
+    done = subprocess.run(["node", "-e", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.startswith("collector=failed: E")
 
 
 def test_a_stop_that_is_repeated_remembers_the_replicas_of_before(node: Node) -> None:
@@ -456,6 +527,9 @@ def test_looking_changes_nothing(node: Node) -> None:
 @pytest.mark.parametrize(
     "script",
     [
+        pytest.param(
+            start_script("rocketchat", timedelta(minutes=5), asks_collector=True), id="start, asking"
+        ),
         pytest.param(stop_script("rocketchat", timedelta(minutes=5)), id="stop"),
         pytest.param(start_script("rocketchat", timedelta(minutes=5)), id="start"),
         pytest.param(check_script("rocketchat"), id="check"),

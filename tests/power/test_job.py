@@ -144,6 +144,23 @@ def test_the_oplog_is_captured_once_after_a_start_as_soon_as_the_server_is_well(
     assert any("oplog: captured 3 entries; healthy after" in outcome.done for outcome in outcomes)
 
 
+def test_people_are_told_once_that_the_collector_is_not_reached_and_when_it_is(world, at) -> None:
+    world.add(PowerState.RUNNING)
+    world.start_says = f"{world.start_says}groundcrew:collector=failed: ENOTFOUND\n"
+    world.clock.set(at("18:40"))
+    world.run(at("19:10"))
+    world.clock.set(at("06:40") + timedelta(days=1))
+    world.run(at("07:40") + timedelta(days=1))
+    (told,) = [one for one in world.notifications.told if "collector" in one.title]
+    assert (told.severity, told.resolved) == ("warning", False)
+    assert "ENOTFOUND" in told.text
+    world.start_says = world.start_says.replace("failed: ENOTFOUND", "reached")
+    world.clock.set(at("18:40") + timedelta(days=1))
+    world.run(at("07:40") + timedelta(days=2))
+    told, over = [one for one in world.notifications.told if "collector" in one.title]
+    assert over.resolved
+
+
 def test_the_chat_is_probed_once_after_a_start_and_not_before_the_server_is_well(world, at) -> None:
     world.add(PowerState.DEALLOCATED)
     world.clock.set(at("06:40"))
