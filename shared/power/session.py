@@ -7,6 +7,7 @@ before it is done, so that one that dies in the middle is followed by another th
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -31,6 +32,18 @@ def send_notice(power: PowerDeps, notice: Notice) -> None:
         power.notifications.notify(notice)
     except GroundcrewError as error:
         log.warning("power.notification_failed", extra={"title": notice.title, "error": str(error)})
+
+
+def merge_facts(
+    before: Mapping[str, str], now: Mapping[str, str], *, keeps: tuple[str, ...]
+) -> Mapping[str, str]:
+    """What is kept of a machine: what it said now, and of before what begins with one of `keeps`.
+
+    All of before where it said nothing now.
+    """
+    if not now:
+        return before
+    return {name: value for name, value in before.items() if name.startswith(keeps)} | dict(now)
 
 
 class MachineSession:
@@ -78,7 +91,8 @@ class MachineSession:
         now, policy = self.power.now, self.power.inventory.policy
         self.save_record(replace(self.record, quiesced=now, scaled=now))
         report = stop_services(guests, self.target.id, policy.deploy.namespace, policy.power.graceful_stop)
-        self.save_record(replace(self.record, node={**self.record.node, **report.facts}))
+        node = merge_facts(self.record.node, report.facts, keeps=("cert_", "collector"))
+        self.save_record(replace(self.record, node=node))
         if not report.problems:
             self.done.append("services were stopped")
             return
@@ -108,7 +122,8 @@ class MachineSession:
         if not self.decision.desired_up:
             history = tuple(replace(a, outcome="cancelled") if a.act is Act.WARN else a for a in history)
         started = self.record.started or (self.power.now if self.decision.desired_up else None)
-        node = {**self.record.node, **report.facts}
+        # Not the collector of the start before: nobody asked, or this start says anew.
+        node = merge_facts(self.record.node, report.facts, keeps=("cert_",))
         refresh = self.record.refresh
         if report.facts.get("refreshes"):  # the start holds them, too
             refresh = replace(refresh, held=self.power.now)
@@ -129,7 +144,8 @@ class MachineSession:
             extra = {"machine": key, "error": "; ".join(report.problems)}
             log.warning("power.guest_check_failed", extra=extra)
         # For the calendar, which has the ends of MicroK8s' certificates from here.
-        self.save_record(replace(self.record, node={**self.record.node, **report.facts}))
+        ends = {name: value for name, value in report.facts.items() if name.startswith("cert_")}
+        self.save_record(replace(self.record, node={**self.record.node, **ends}))
         for finding in judge_guest(report.facts, self.power.now):
             send_notice(self.power, notices.guest_notice(key, finding))
             log.warning("power.start_endangered", extra={"machine": key, "finding": finding.key})

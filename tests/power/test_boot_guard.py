@@ -9,6 +9,7 @@ import pytest
 from shared.cloud.activity import ActivityEvent
 from shared.cloud.machines import PowerState
 from shared.power.boot_guard import address_changed, is_fatal_kernel, judge_guest
+from shared.power.session import merge_facts
 
 NOW = datetime(2026, 3, 2, 18, tzinfo=UTC)
 KERNEL = (
@@ -169,3 +170,11 @@ def test_an_address_that_is_not_known_has_not_changed() -> None:
     assert not address_changed({"address": "a"}, {})
     assert not address_changed({"address": "a"}, {"address": "a"})
     assert address_changed({"address": "a"}, {"address": "b"})
+
+
+def test_certificates_of_the_look_before_the_stop_outlive_what_the_stop_and_the_start_say() -> None:
+    before = {"kernel": "6.8", "cert_kubelet": "soon", "collector": "reached", "copied": "x"}
+    kept = {"cert_kubelet": "soon"}
+    assert merge_facts(before, {"kernel": "6.9"}, keeps=("cert_",)) == kept | {"kernel": "6.9"}
+    assert merge_facts(before, {"cert_kubelet": "later"}, keeps=("cert_",)) == {"cert_kubelet": "later"}
+    assert merge_facts(before, {}, keeps=("cert_",)) == before
