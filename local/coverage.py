@@ -1,8 +1,8 @@
 """Which lines only end-to-end tests run, and which none: `python -m local.coverage`.
 
 Both kinds of tests run once with coverage.py in every Python process that they begin: the app's worker, the
-commands. Of what a process ran that was killed hard nothing is known, so that a line may be called unknown
-that did run; a line that is called run was.
+commands. Nothing is known of what a process ran that was killed hard, or begun with an environment of its own
+that does not ask for it: a line that is called run was, one that is called never run may have been.
 """
 
 from __future__ import annotations

@@ -63,10 +63,12 @@ def run_worker(
     prefix: Sequence[str] = (),
 ) -> list[Invocation]:
     """Make the calls in a fresh process that knows only these settings; `prefix` is what starts it."""
+    # `make coverage` measures in every process whose environment asks for it.
+    measuring = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
     done = subprocess.run(
         [*prefix, python, "-m", "local.worker_calls", str(app)],
         input=json.dumps([vars(call) for call in calls], default=dict),
-        cwd=ROOT, env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environment},
+        cwd=ROOT, env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **measuring, **environment},
         capture_output=True, text=True, timeout=100,
     )  # fmt: skip
     if done.returncode:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -222,3 +223,53 @@ def test_an_event_of_a_vault_in_either_schema_is_a_hint_to_look(schema: str, tmp
     (line,) = answer.logged("functions.certificates")
     told = json.loads(line.partition(" ")[2])
     assert (told["event"], told["done"]) == (kind, "policy knows no secrets")
+
+
+# Of each function what it answers where nothing but storage is set up: to a stranger with neither key, token
+# nor signature its status; to a timer, a message or an event nothing, or the reason why it failed.
+WHERE_NOTHING_IS_SET_UP: dict[str, int | str] = {
+    "alerts": 503, "badge": 404, "calendar_feed": 401, "calendar_page": 401, "chatops": 503,
+    "chatops_answer": 401, "chatops_signed_in": 503, "deploy_page": 401, "doctor": 503, "github_webhook": 503,
+    "health": 200, "health_page": 401, "health_report": 503, "metrics": 401, "status": 401,
+    "status_report": 200, "tick": 500, "wake": 401,
+    "certificate_scan": "", "cost_report": "", "drift_check": "", "hardening_audit": "",
+    "lockout_calendar": "", "power_tick": "", "restore_drill": "", "secrets_rotation": "",
+    "snapshot_cycle": "",
+    "send_notifications": "", "on_vault_event": "",
+    "backup_part": "MONGODB_URI is not set",
+    "catch_up": "failed: settings, backup, oplog, retention",
+    "chat_command": "moved to the queue chat-commands-poison",
+    "deploy_run": "no repository and commit",
+    "nightly_backup": "MONGODB_URI is not set",
+    "on_vm_event": "AZURE_SUBSCRIPTION_ID is not set",
+    "oplog_capture": "MONGODB_URI is not set",
+    "retention": "no signer of backups is trusted",
+}  # fmt: skip
+KINDS = {"timer": "timer", "req": "http", "message": "queue", "event": "event"}
+
+
+def list_functions() -> dict[str, str]:
+    """The kind of each function of the app, by its name."""
+    source = "".join(path.read_text() for path in sorted((ROOT / "functions").glob("*.py")))
+    found = re.findall(r"(?m)^(?:async )?def ([a-z]\w*)\((timer|req|message|event): func", source)
+    return {name: KINDS[argument] for name, argument in found}
+
+
+def test_every_function_answers_where_nothing_is_set_up_but_storage(tmp_path: Path, azurite: Azurite) -> None:
+    (tmp_path / "policy.yaml").write_text("timezone: UTC\n")
+    create_container(StorageAccount.by_connection_string(azurite.connection_string), "groundcrew")
+    settings = {
+        "GROUNDCREW_POLICY": str(tmp_path / "policy.yaml"),
+        "AzureWebJobsStorage": azurite.connection_string,
+    }
+    functions, bodies = list_functions(), {"event": json.dumps(CLOUD_EVENT), "queue": "{}"}
+    assert functions.keys() == WHERE_NOTHING_IS_SET_UP.keys(), "a new function stands in the table"
+    calls = [FunctionCall(name, kind, body=bodies.get(kind, "")) for name, kind in functions.items()]
+    for call, answer in zip(calls, run_worker(settings, calls), strict=True):
+        expected = WHERE_NOTHING_IS_SET_UP[call.function]
+        if isinstance(expected, int):
+            assert (answer.ok, answer.status) == (True, expected), call.function
+            assert "Traceback" not in answer.body
+        else:
+            assert answer.ok is (not expected), call.function
+            assert expected in answer.error

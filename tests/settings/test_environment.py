@@ -7,13 +7,16 @@ from typing import Any
 import pytest
 
 from shared.kernel.errors import UsageError
+from shared.settings.definitions import METRICS_TOKEN, SETTINGS
 from shared.settings.environment import (
     BadSettings,
     Environment,
     all_or_nothing,
+    parse_setting,
     parse_storage_account,
     settings_table,
 )
+from shared.settings.timers import SCHEDULES
 
 KEY = "AccountName=chatbackups;AccountKey=c2VjcmV0;EndpointSuffix=core.windows.net"
 
@@ -69,6 +72,32 @@ def test_the_table_says_which_settings_are_needed_and_which_are_empty() -> None:
     assert "| **needed** |" in table
     assert "| empty |" in table
     assert "| `policy.yaml` |" in table, "the default of a file is told without this machine's folders"
+
+
+def test_the_table_has_a_row_for_each_setting_and_each_timer() -> None:
+    rows = settings_table().splitlines()
+    assert len(rows) == 2 + len(SETTINGS) + len(SCHEDULES)
+    for timer, expression in SCHEDULES.items():
+        (row,) = [row for row in rows if row.startswith(f"| `GROUNDCREW_SCHEDULE_{timer.upper()}` |")]
+        assert row.endswith(f"| `{expression}` | `{expression}` |")
+    marked = [row for row in rows if "(secret)" in row]
+    assert len(marked) == sum(setting.secret for setting in SETTINGS)
+
+
+def test_a_secret_is_read_as_any_setting_and_does_not_print() -> None:
+    secret = Environment({METRICS_TOKEN.name: " t0ken "}).secret(METRICS_TOKEN)
+    assert secret.reveal() == "t0ken"
+    assert "t0ken" not in repr(secret)
+
+
+def test_what_a_setting_holds_is_refused_by_its_name_with_its_example() -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_setting(METRICS_TOKEN, refuse, "too short")
+    assert (caught.value.message, caught.value.hint) == (
+        f"{METRICS_TOKEN.name}: too short",
+        f"For example: {METRICS_TOKEN.example}",
+    )
+    assert parse_setting(METRICS_TOKEN, str.upper, "x") == "X"
 
 
 @pytest.mark.parametrize("name", ["WEBSITE_SITE_NAME", "WEBSITE_INSTANCE_ID", "WEBSITE_SKU"])
