@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 _MEMORY_BYTES = 4 << 30  # a loop that a mutant never ends must not take the machine's memory
 
@@ -25,15 +26,13 @@ def run_forked(child: Callable[[], int], *, cpu_seconds: float, wall_seconds: fl
     """Run `child` in a process of its own, and end it with all it had begun when its time is over.
 
     The processor's time counts: on a machine that others use too, the clock says nothing of a loop. The
-    clock's is for what waits without end.
+    clock's is for what waits without end; what it waited for a processor is not counted.
     """
     pid = os.fork()
     if pid == 0:
         _become(child, cpu_seconds)
-    deadline = time.monotonic() + wall_seconds
-    status = None
-    pause = 0.002
-    while time.monotonic() < deadline:
+    began, status, pause = time.monotonic(), None, 0.002
+    while time.monotonic() - began - _seconds_in_queue(pid) < wall_seconds:
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:
             break
@@ -49,6 +48,17 @@ def run_forked(child: Callable[[], int], *, cpu_seconds: float, wall_seconds: fl
         return Outcome(None, by_time=True)
     code = os.waitstatus_to_exitcode(status)
     return Outcome(None, by_time=code == -signal.SIGXCPU) if code < 0 else Outcome(code)
+
+
+def _seconds_in_queue(pid: int) -> float:
+    """How long the process was ready to run, and others ran; nought where the system does not say.
+
+    https://docs.kernel.org/scheduler/sched-stats.html#proc-pid-schedstat
+    """
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text("ascii").split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0
 
 
 def _become(child: Callable[[], int], cpu_seconds: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections import defaultdict
+from collections.abc import Iterator
 from contextlib import suppress
 
 import bson
@@ -140,6 +141,42 @@ END = b"\xff\xff\xff\xff"
 
 def signed_crc(data: bytes) -> bson.Int64:
     return bson.Int64(struct.unpack("<q", struct.pack("<Q", crc64_xz(data)))[0])
+
+
+MIB = 1 << 20
+
+
+def test_batches_are_of_some_megabytes_however_the_bytes_arrive() -> None:
+    """Neither a document each nor all at once: the first would cost the time, the second the memory."""
+    archive = write({("db", "c"): [document(bytes(MIB // 16 - 5))] * 160}, batch=160)
+    for step in (len(archive), 3 * MIB):
+        reader = ArchiveReader((archive[i : i + step] for i in range(0, len(archive), step)), name="blob")
+        sizes = [len(event.batch) for event in reader if isinstance(event, DocumentBatch)]
+        assert sum(sizes) == 10 * MIB
+        assert max(sizes) <= 5 * MIB
+        assert len(sizes) <= 5
+
+
+def test_no_more_is_read_ahead_than_a_batch_needs() -> None:
+    archive, taken = write({("db", "c"): [document(bytes(MIB))] * 12}, batch=1), list[int]()
+
+    def chunks() -> Iterator[bytes]:
+        for start in range(0, len(archive), 1 << 16):
+            taken.append(start)
+            yield archive[start : start + (1 << 16)]
+
+    reader = ArchiveReader(chunks(), name="blob")
+    assert len(taken) == 1, "header and prelude"
+    next(iter(reader))
+    assert max(taken) <= 5 * MIB
+
+
+def test_of_several_that_did_not_end_the_first_by_name_is_told() -> None:
+    entries = [PreludeEntry("db", name, "{}") for name in ("c", "a", "b")]
+    out: list[bytes] = []
+    ArchiveWriter(out.append, HEADER, entries)
+    with pytest.raises(Corrupt, match=r"db\.a did not end"):
+        list(ArchiveReader(iter(out), name="blob"))
 
 
 def test_segments_of_namespaces_may_interleave_as_mongodump_writes_them() -> None:
