@@ -263,6 +263,26 @@ def test_a_lease_is_good_as_long_as_it_is_renewed(account: StorageAccount, place
             lease.check()
 
 
+def test_a_leases_time_counts_from_before_each_request(account: StorageAccount, place: str) -> None:
+    now = [1000.0]
+
+    def ask() -> float:
+        now[0] += 1  # a second goes by between any two looks at the clock
+        return now[0]
+
+    with held(account, place, ask) as lease:
+        now[0] += 60 - 2
+        lease.check()
+        with pytest.raises(Locked):
+            lease.check()
+        asked = now[0] + 1
+        assert lease.renew()
+        now[0] = asked + 60 - 2
+        lease.check()
+        with pytest.raises(Locked):
+            lease.check()
+
+
 def test_a_lease_outlives_a_short_outage_but_not_a_long_one(
     beyond: StorageAccount, place: str, proxy: CuttingProxy
 ) -> None:
