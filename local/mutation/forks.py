@@ -66,7 +66,8 @@ def _become(child: Callable[[], int], cpu_seconds: float) -> None:
     code = 3
     try:
         os.setsid()
-        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+        # Not the address space: Node, which some tests begin, reserves far more of that than it uses.
+        resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY_BYTES, _MEMORY_BYTES))
         # The soft limit's signal ends it, and is told from other ends; a nested one may have less, not more.
         hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
         resource.setrlimit(resource.RLIMIT_CPU, (max(1, round(cpu_seconds)), hard))

@@ -171,6 +171,16 @@ def test_no_more_is_read_ahead_than_a_batch_needs() -> None:
     assert max(taken) <= 5 * MIB
 
 
+def test_an_archive_that_ends_within_a_document_is_told_as_such() -> None:
+    out: list[bytes] = []
+    writer = ArchiveWriter(out.append, HEADER, [PreludeEntry("db", "c", "{}")])
+    writer.documents("db", "c", document(bytes(100)))
+    archive = b"".join(out)
+    end = archive.rindex(document(bytes(100))) + 105
+    with pytest.raises(Corrupt, match="in a document"):
+        read(archive[: end - 20])
+
+
 def test_of_several_that_did_not_end_the_first_by_name_is_told() -> None:
     entries = [PreludeEntry("db", name, "{}") for name in ("c", "a", "b")]
     out: list[bytes] = []
