@@ -18,12 +18,14 @@ from bench import (
     cli,
     coldstart,
     deploy,
+    fanout,
     intake,
     oversize,
     package,
     pipelines,
     pitr,
     power,
+    soak,
     stages,
     status,
     worker,
@@ -72,6 +74,8 @@ def main() -> int:
         "pitr",
         "alerts",
         "status",
+        "fanout",
+        "soak",
     )
     parser.add_argument("--only", choices=names)
     arguments = parser.parse_args()
@@ -91,6 +95,8 @@ def main() -> int:
         "package": package.run,
         "pitr": pitr.run,
         "status": status.run,
+        "fanout": fanout.run,
+        "soak": soak.run,
     }
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() and arguments.only else {}
     for name, measure in parts.items():

@@ -46,7 +46,7 @@ app.register_functions(bp)
 
 @contextlib.contextmanager
 def served(directory: Path, secret: str, settings: Mapping[str, str] | None = None) -> Iterator[HostProcess]:
-    """A host with the endpoint, with those settings besides."""
+    """A host with the endpoint, with those settings besides; they may name a storage that runs already."""
     app = directory / "app"
     app.mkdir()
     (app / "function_app.py").write_text(_APP.format(root=str(ROOT)))
@@ -55,9 +55,13 @@ def served(directory: Path, secret: str, settings: Mapping[str, str] | None = No
     policy.write_text(
         (ROOT / "policy.yaml").read_text().replace("deploy:\n", f"deploy:\n  repository: {REPOSITORY}\n")
     )
-    with Azurite(directory / "azurite") as azurite:
+    with contextlib.ExitStack() as stack:
+        if "AzureWebJobsStorage" in (given := dict(settings or {})):
+            storage = given["AzureWebJobsStorage"]
+        else:
+            storage = stack.enter_context(Azurite(directory / "azurite")).connection_string
         environment = {
-            "AzureWebJobsStorage": azurite.connection_string,
+            "AzureWebJobsStorage": storage,
             "GROUNDCREW_POLICY": str(policy),
             "GROUNDCREW_GITHUB_WEBHOOK_SECRETS": secret,
             "AzureWebJobs.deploy_run.Disabled": "1",
@@ -68,7 +72,7 @@ def served(directory: Path, secret: str, settings: Mapping[str, str] | None = No
             "AzureWebJobs.hardening_audit.Disabled": "1",
             "AzureWebJobs.lockout_calendar.Disabled": "1",
             "AzureWebJobs.drift_check.Disabled": "1",
-            **(settings or {}),
+            **given,
         }
         with HostProcess(app, environment, directory / "host") as host:
             yield host

@@ -131,7 +131,9 @@ class _Store:
         return sum(r[2] for r in replies), sum(r[1] for r in replies)
 
 
-class _Connection(socketserver.BaseRequestHandler):
+class ReplayConnection(socketserver.BaseRequestHandler):
+    """One client's connection; `answer_command` is what a server with other data replaces."""
+
     request: socket.socket
 
     def setup(self) -> None:
@@ -174,7 +176,11 @@ class _Connection(socketserver.BaseRequestHandler):
                 sent = os.sendfile(self.request.fileno(), self.store.file, offset, length)
                 offset, length = offset + sent, length - sent
             return
-        answer = self._run_insert(message[size:]) if name == "insert" else self._run(name, command)
+        answer = self._run_insert(message[size:]) if name == "insert" else self.answer_command(name, command)
+        self.send_reply(request_id, answer)
+
+    def send_reply(self, request_id: int, answer: Mapping[str, Any]) -> None:
+        """One document, in the protocol of today."""
         body = b"\0\0\0\0\0" + bson.encode(answer)
         self.request.sendall(_HEADER.pack(16 + len(body), 0, request_id, _OP_MSG) + body)
 
@@ -195,7 +201,8 @@ class _Connection(socketserver.BaseRequestHandler):
             "lastWrite": {"opTime": last, "majorityOpTime": last}, "connectionId": 1, **_OK,
         }  # fmt: skip
 
-    def _run(self, name: str, command: Mapping[str, Any]) -> dict[str, Any]:
+    def answer_command(self, name: str, command: Mapping[str, Any]) -> dict[str, Any]:
+        """The reply to any command but `getMore` and `insert`."""
         match name:
             case "hello" | "ismaster" | "isMaster":
                 return self._describe_server()
@@ -212,9 +219,9 @@ class _Connection(socketserver.BaseRequestHandler):
     def _find(self, db: str, collection: str) -> dict[str, Any]:
         if db == DATABASE and collection in self.store.index:
             self.store.rewind(collection)
-            return _cursor(f"{db}.{collection}", [], self.store.names.index(collection) + 1)
+            return describe_cursor(f"{db}.{collection}", [], self.store.names.index(collection) + 1)
         oplog = [{"ts": _NOW, "op": "n", "ns": "", "o": {"msg": "bench"}}] if collection == "oplog.rs" else []
-        return _cursor(f"{db}.{collection}", oplog)
+        return describe_cursor(f"{db}.{collection}", oplog)
 
     def _list(self, name: str, command: Mapping[str, Any]) -> dict[str, Any]:
         db = command["$db"]
@@ -225,12 +232,12 @@ class _Connection(socketserver.BaseRequestHandler):
                 only = command.get("filter", {}).get("name")
                 names = self.store.names if db == DATABASE else []
                 rows = [_describe_collection(n) for n in names if not isinstance(only, str) or n == only]
-                return _cursor(f"{db}.$cmd.listCollections", rows)
+                return describe_cursor(f"{db}.$cmd.listCollections", rows)
             case "listIndexes":
-                return _cursor(f"{db}.{command[name]}", [{"v": 2, "key": {"_id": 1}, "name": "_id_"}])
+                return describe_cursor(f"{db}.{command[name]}", [{"v": 2, "key": {"_id": 1}, "name": "_id_"}])
             case "aggregate":
                 count, size = self.store.measure(str(command[name]))
-                return _cursor(f"{db}.{command[name]}", [{"n": count, "count": count, "size": size}])
+                return describe_cursor(f"{db}.{command[name]}", [{"n": count, "count": count, "size": size}])
             case _:  # ping, endSessions, killCursors, create, createIndexes, drop …
                 return dict(_OK)
 
@@ -242,11 +249,14 @@ def _describe_collection(name: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _cursor(namespace: str, batch: list[Any], number: int = 0) -> dict[str, Any]:
+def describe_cursor(namespace: str, batch: list[Any], number: int = 0) -> dict[str, Any]:
+    """A reply with a cursor and its first batch; 0 for one that is exhausted."""
     return {"cursor": {"id": Int64(number), "ns": namespace, "firstBatch": batch}, **_OK}
 
 
-class _Server(socketserver.ThreadingTCPServer):
+class ReplayServer(socketserver.ThreadingTCPServer):
+    """A thread for each connection; `store` is what they give out."""
+
     daemon_threads = True
     allow_reuse_address = True
 
@@ -265,7 +275,7 @@ def main() -> int:
     parser.add_argument("replies", type=Path)
     arguments = parser.parse_args()
     exit_with_parent()
-    with _Server(("127.0.0.1", 0), _Connection) as server:
+    with ReplayServer(("127.0.0.1", 0), ReplayConnection) as server:
         server.store = _Store(arguments.replies)  # type: ignore[attr-defined]
         announce(port=server.server_address[1])
         server.serve_forever()

@@ -13,6 +13,10 @@ from shared.mongodb.scope import ReplayScope
 from shared.restore.model import AUTH_NAMESPACES, RestorePlan
 
 _RESUME = "An interrupted restore of this set is here: go on with --resume, or drop what it left."
+# A collection is journalled right after it was created: one that is not may have been made in between.
+_UNJOURNALED = (
+    "The interrupted restore did not note that it made them. Drop them if it did, and give --resume again."
+)
 _NON_EMPTY = "Use an empty target, or --into-non-empty to add to what it holds."
 
 
@@ -24,6 +28,7 @@ def plan_restore(
     *,
     into_non_empty: bool,
     resumable: bool = False,
+    resuming: bool = False,
 ) -> RestorePlan:
     """Decide what to restore into a target that holds `existing` and calls itself `hosts`.
 
@@ -33,7 +38,7 @@ def plan_restore(
     selected = select_namespaces(manifest.namespaces, only)
     present = [n for n in existing if n.name not in AUTH_NAMESPACES]
     allowed = _check_target(
-        manifest, selected, present, hosts, into_non_empty=into_non_empty, resumable=resumable
+        manifest, selected, present, hosts, into_non_empty=into_non_empty, advice=_advise(resumable, resuming)
     )
     names = {h.name for h in selected}
     oplog = manifest.parts[-1]
@@ -94,6 +99,13 @@ def _match_names(names: Collection[str], pattern: str) -> set[str]:
     return whole or {name for name in names if fnmatchcase(name, pattern)}
 
 
+def _advise(resumable: bool, resuming: bool) -> str:
+    """What to do about a target that is not empty."""
+    if resuming:
+        return _UNJOURNALED
+    return _RESUME if resumable else _NON_EMPTY
+
+
 def _check_target(
     manifest: Manifest,
     selected: Sequence[NamespaceEntry],
@@ -101,7 +113,7 @@ def _check_target(
     hosts: Sequence[str],
     *,
     into_non_empty: bool,
-    resumable: bool,
+    advice: str,
 ) -> str:
     """Why the target may be written to. A collection's uuid is unique over all servers and times."""
     source_uuids = {h.uuid: h.name for h in manifest.namespaces if h.uuid}
@@ -118,7 +130,7 @@ def _check_target(
         raise Refused(
             "the target is not empty",
             value=f"{len(present)} namespaces, {present[0].name} among them",
-            hint=_RESUME if resumable else _NON_EMPTY,
+            hint=advice,
         )
     # Even with --into-non-empty: of a mixture nobody could say afterwards what belongs to the backup.
     mixed = sorted({h.name for h in selected} & {n.name for n in present})

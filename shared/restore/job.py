@@ -58,8 +58,9 @@ def restore_set(
     journal = _resume(earlier, checked.sha256) if resume else _begin(info.folder, checked.sha256, listed)
     unjournaled = [n for n in listed if journal.is_foreign(n, set_databases(manifest))] if resume else listed
     mixed = into_non_empty or (resume and bool(journal.existing))
+    resumable = earlier is not None
     plan = plan_restore(
-        manifest, only, unjournaled, hosts, into_non_empty=mixed, resumable=earlier is not None
+        manifest, only, unjournaled, hosts, into_non_empty=mixed, resumable=resumable, resuming=resume
     )
     estimate = _estimate(deps, manifest, plan)
     ledger = deps.erasures()  # before a byte is written: whether it can be read is part of the plan

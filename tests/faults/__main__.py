@@ -18,11 +18,16 @@ PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "reliability.md"
 _HEAD = """# Reliability
 
 Jobs in storms of faults: up to three a run, at steps drawn by chance from a seed. When it is calm again each
-job has to have come to its end: nothing lost, nothing doubled, nothing left open, and nothing incomplete ever
-listed on the way. Written by `make faults`; do not edit. One storm is repeated by its seed:
-`python -m tests.faults --job "JOB" --seed N`.
+job has to have come to its end: nothing lost, nothing doubled, nothing left open or locked, nobody locked
+out, and nothing incomplete ever listed on the way. Written by `make faults`; do not edit. One storm is
+repeated by its seed: `python -m tests.faults --job "JOB" --seed N`.
 
-Beside these, tests kill every job at each of its steps in turn (`grep -rl Killed tests`).
+A lease stolen, a slow answer (90 seconds), a clock that jumps, somebody's file and half of a record happen
+around the job right before one of its steps; the others happen to the step itself. A message is lost or
+doubled where a job has a queue.
+
+Beside these, tests kill every job at each of its steps in turn (`grep -rl Killed tests`), and others have the
+real host, storage and MongoDB's protocol cut, refused, stalled and killed (`local/faults`, `tests/*/e2e`).
 
 """
 

@@ -7,7 +7,7 @@ import pytest
 from tests.faults.scenarios import SCENARIOS
 from tests.faults.storm import Storm
 
-SEEDS = 6
+SEEDS = 3
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))

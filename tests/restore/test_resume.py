@@ -145,6 +145,22 @@ def test_an_interrupted_restore_is_recognised_and_resuming_is_advised(
         restore(sealed, target, None)
 
 
+def test_a_collection_made_and_not_noted_is_named_and_whoever_drops_it_can_go_on(
+    sealed: World, journals: MemoryJournals
+) -> None:
+    target = Breaking("insert", 1)
+    with pytest.raises(Unavailable):
+        restore(sealed, target, journals)
+    # Created, and killed before that was noted; then the same from another's hand is not told apart.
+    target.drop_collection(next(n for n in target.list_namespaces() if n.collection == "c2"))
+    target.create_collection(Namespace("rocketchat", "c2", "collection"))
+    with pytest.raises(Refused, match=r"rocketchat\.c2") as caught:
+        restore(sealed, target, journals, resume=True)
+    assert caught.value.hint.startswith("The interrupted restore did not note")
+    target.drop_collection(next(n for n in target.list_namespaces() if n.collection == "c2"))
+    assert restore(sealed, target, journals, resume=True).proven
+
+
 def test_there_is_nothing_to_resume_without_a_journal(sealed: World, journals: MemoryJournals) -> None:
     with pytest.raises(UsageError, match="no interrupted restore"):
         restore(sealed, MemoryDatabase("target:27017"), journals, resume=True)

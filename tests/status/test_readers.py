@@ -15,10 +15,10 @@ from shared.snapshots import job as snapshots
 from shared.status import readers
 from shared.status.model import KeyDrillFacts, NotSetUp
 from shared.status.view import list_rows
-from tests.snapshots.conftest import World as SnapshotWorld
 from tests.support.power_world import World as PowerWorld
 from tests.support.power_world import berlin
 from tests.support.signed_sets import catalogue_of, put_failed, put_sealed
+from tests.support.snapshot_world import World as SnapshotWorld
 from tests.support.status_world import NOW as YEAR_END
 from tests.support.status_world import StatusWorld
 

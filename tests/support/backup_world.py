@@ -24,6 +24,7 @@ from shared.backup.seals import SealLog
 from shared.formats.agekeys import Identity, generate_identity, parse_identities, parse_recipient
 from shared.formats.backupset import Manifest
 from shared.formats.manifest import Signer
+from shared.kernel.ports import Clock
 from shared.policy import BackupPolicy
 from shared.restore import job as restore
 
@@ -38,9 +39,11 @@ class World:
     part_bytes: int = 1 << 20
     clock: ManualClock = field(default_factory=lambda: ManualClock(datetime(2026, 11, 23, 1, tzinfo=UTC)))
     database: MemoryDatabase = field(default_factory=MemoryDatabase)
+    storage_clock: Clock | None = None  # where the storage's is another than ours
 
     def __post_init__(self) -> None:
-        self.backups, self.state = MemoryBlobs(self.clock), MemoryBlobs(self.clock)
+        of_storage = self.storage_clock or self.clock
+        self.backups, self.state = MemoryBlobs(of_storage), MemoryBlobs(of_storage)
         self.queues = MemoryQueues(self.clock)
 
     @property

@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 import requests
+from pymongo import MongoClient
 
 from local.azurite import EmulatedAccount
 from local.fakes.reporter import ListReporter
@@ -21,7 +23,7 @@ from local.rocketchat.seed import seed_database
 from local.stack import ROOT, Stack
 from shared.adapters.blobs import create_container, open_blobs
 from shared.adapters.clock import SystemClock
-from shared.backup import sets
+from shared.backup import read_budget, sets
 from shared.backup import verify as checking
 from shared.backup.catalogue import SetState
 from shared.formats.agekeys import parse_identities
@@ -29,6 +31,8 @@ from shared.records.run_record import RunRecord
 from shared.records.runs import Runs
 from shared.settings.environment import parse_storage_account
 from tests.backup.e2e.conftest import catalogue_of_stack
+
+SIGNERS = "GROUNDCREW_TRUSTED_SIGNERS"
 
 
 class Night:
@@ -65,12 +69,13 @@ class Night:
             checking.verify_content(self.backups, manifest, secrets, ListReporter())
 
 
-@pytest.fixture
-def night(tmp_path: Path, policy: Path, take_account: Callable[[], EmulatedAccount]) -> Iterator[Night]:
+@contextmanager
+def start_night(tmp_path: Path, policy: Path, account: EmulatedAccount) -> Iterator[Night]:
+    """A host of its own with a tiny Rocket.Chat; nothing but what a test does begins a backup."""
     with (
         MongoServer(tmp_path / "source") as source,
         Stack(
-            tmp_path / "stack", policy=policy, message_invisibility=2, storage=take_account(),
+            tmp_path / "stack", policy=policy, message_invisibility=2, storage=account,
             environment={"MONGODB_URI": source.uri, "AzureWebJobs.catch_up.Disabled": "1"},
         ) as stack,
     ):  # fmt: skip
@@ -78,7 +83,46 @@ def night(tmp_path: Path, policy: Path, take_account: Callable[[], EmulatedAccou
         yield Night(stack, source)
 
 
-@pytest.mark.parametrize("parts", [0, 1, 2], ids=lambda n: f"after {n} parts")
+@pytest.fixture
+def night(tmp_path: Path, policy: Path, take_account: Callable[[], EmulatedAccount]) -> Iterator[Night]:
+    with start_night(tmp_path, policy, take_account()) as night:
+        yield night
+
+
+def test_of_three_hosts_on_one_queue_one_is_killed_and_no_part_is_lost_or_twice(
+    tmp_path: Path, policy: Path, take_account: Callable[[], EmulatedAccount], wait
+) -> None:
+    """One big collection in ranges beside others, under a budget of reads that they share, for some time."""
+    paced = tmp_path / "policy.yaml"
+    paced.write_text(
+        policy.read_text().replace("part_target: 1 MiB", "part_target: 1 MiB\n  read_limit: 3 MiB")
+    )
+    with ExitStack() as hosts:
+        night = hosts.enter_context(start_night(tmp_path, paced, take_account()))
+        with MongoClient(night.source.uri) as client:
+            rows = [{"_id": number, "msg": "x" * 200_000} for number in range(40)]
+            client["rocketchat"]["big"].insert_many(rows)
+        for number in (1, 2):
+            settings = night.stack.settings | {"AzureWebJobs.nightly_backup.Disabled": "1"}
+            hosts.enter_context(HostProcess(ROOT, settings, tmp_path / f"{number}", message_invisibility=2))
+        night.begin()
+        wait(lambda: len(night.receipts()) >= 2, "two parts")
+        night.stack.host.kill()
+        wait(night.sealed, "a sealed set", 240)  # its part is asked for again once its lease is over
+        night.verify()
+        (info,) = night.sealed()
+        manifest = catalogue_of_stack(night.stack).examine(info).manifest
+        numbers = [part.blob.partition(".")[0] for part in manifest.parts]
+        (plan,) = [blob for blob in night.backups.list("sets/") if blob.name.endswith("/plan.json")]
+        planned = sets.read_plan(night.backups, info.folder, (night.stack.settings[SIGNERS],)).record
+        assert plan.name == f"{info.folder}plan.json"
+        assert numbers == [f"part-{number:04d}" for number in range(len(planned.parts))]
+        assert sum("rocketchat.big" in part.namespaces for part in manifest.parts) >= 6
+        assert {e.documents for e in manifest.namespaces if e.collection == "big"} == {40}
+        assert night.state.read(read_budget.BLOB)
+
+
+@pytest.mark.parametrize("parts", [0, 1], ids=lambda n: f"after {n} parts")
 def test_a_host_that_is_killed_seals_nothing_incomplete_and_the_next_one_finishes(
     night: Night, wait, parts: int
 ) -> None:
