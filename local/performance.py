@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from local.performance_load import fanout_text, soak_text
 from local.scale import scale_text
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -78,6 +79,7 @@ def performance_text() -> str:
             f"| stage | CPU s/GB |\n|---|---|\n{rows}",
             _STAGE_TEXT,
         ]
+    parts += filter(None, (fanout_text(results.get("fanout", {})), soak_text(results.get("soak", {}))))
     if scale := scale_text(results):
         parts.append(scale)
     return "\n".join(parts)

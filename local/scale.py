@@ -132,7 +132,8 @@ def scale_text(results: Mapping[str, Any], given: Assumptions | None = None) -> 
     head = ["", *(f"backup, {count} instance{'s' * (count > 1)}" for count in counts)]
     head += ["drill", "restore", "a set a month"]
     table = "| " + " | ".join(head) + " |\n" + "|---" * len(head) + "|\n" + "".join(rows)
-    return f"## At other sizes: a model\n\n{_describe_basis(measured, given)}\n{table}"
+    basis = _describe_basis(measured, given, is_growth_measured="fanout" in results)
+    return f"## At other sizes: a model\n\n{basis}\n{table}"
 
 
 def _cell(estimate: Estimate) -> str:
@@ -146,7 +147,14 @@ def _describe_span(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds >= 5400 else f"{seconds / 60:.0f} min"
 
 
-def _describe_basis(measured: Measured, given: Assumptions) -> str:
+# The one part of it that two cores can show; the rest would need a core for each worker.
+_GROWTH = (
+    " That workers add up until the server is the limit is measured above, under"
+    " [several workers](#several-workers-on-one-queue)."
+)
+
+
+def _describe_basis(measured: Measured, given: Assumptions, *, is_growth_measured: bool) -> str:
     paragraphs = [
         "Computed, not measured, from what was measured above: a gigabyte takes"
         f" {measured.dump_cpu:.1f} s of"
@@ -164,10 +172,9 @@ def _describe_basis(measured: Measured, given: Assumptions) -> str:
         f" was asked; a part has {given.part_gigabytes:.3g} GB; a GB-second costs"
         f" {given.price_gigabyte_second:.6f} $, a GB-month {given.price_stored:.2f} $: look yours up."
         " `local/scale.py` has them all, to be changed.",
-        "Not in it: requests, the VM that must be up, the network, the oplog's growth meanwhile."
-        " In parentheses"
-        " is what keeps it from being faster. Instances beyond what the server can feed wait, and"
-        " are paid for"
-        " it.",
+        "Not in it: requests, the VM that must be up, the network, the oplog's growth meanwhile, and the time"
+        " in which the platform starts instances. In parentheses is what keeps it from being faster."
+        " Instances beyond what the server can feed wait, and are paid for it."
+        + (_GROWTH if is_growth_measured else ""),
     ]
     return "\n\n".join(fill(paragraph, 110, break_on_hyphens=False) for paragraph in paragraphs) + "\n"
