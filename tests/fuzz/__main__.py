@@ -16,6 +16,9 @@ from shared.kernel.errors import GroundcrewError
 from tests.fuzz.mutate import mutate
 from tests.fuzz.targets import TARGETS, FuzzTarget
 
+# Of a processor's time, for an input of a few kilobytes: more is a way to keep a worker busy by one request.
+_SLOWEST_SECONDS = 2.0
+
 
 def main() -> int:
     """0 if everything was read, or refused by one of our errors."""
@@ -39,7 +42,11 @@ def _try_target(name: str, seed: int, seconds: float) -> bool:
         if (surprise := _read(target, data)) and surprise not in surprises:
             surprises.add(surprise)
             print(f"{name}, input {count}: {surprise}: {data[:200]!r}", file=sys.stderr)
-        slowest, count = max(slowest, time.process_time() - began), count + 1
+        took = time.process_time() - began
+        if took > _SLOWEST_SECONDS and "slow" not in surprises:
+            surprises.add("slow")
+            print(f"{name}, input {count}: took {took:.1f} s: {data[:200]!r}", file=sys.stderr)
+        slowest, count = max(slowest, took), count + 1
     print(f"{name:20}{count:10}{slowest:9.3f}s")
     return not surprises
 

@@ -27,6 +27,11 @@ def test_whatever_comes_is_read_or_refused_by_one_of_our_errors(name: str) -> No
             raise AssertionError(f"{name}, input {number}: {data[:200]!r}") from error
 
 
+def test_all_that_strangers_write_is_among_the_readers() -> None:
+    named = {"archive", "manifest", "policy", "webhook", "chat command", "ncrontab", "sops", "tarball"}
+    assert named <= TARGETS.keys()
+
+
 @pytest.mark.parametrize("name", TARGETS)
 def test_the_corpus_itself_is_read(name: str) -> None:
     target = TARGETS[name]
