@@ -250,9 +250,12 @@ class Rotation:
                 return
             limit = _APP_LIMIT if any(one.kind == "app" for one in readers) else _ROLLOUT_LIMIT
             patient = self.journal.step is RotationStep.PROVEN  # they ran with it once already
-            if not patient and (failed or is_lost(self.journal, self.deps.clock.now(), limit)):
+            # Only after this run has looked for its time: the worker before it may have died hours ago, and
+            # readers that were restarted just now would be given up, and the rotation undone.
+            is_last = look == _LOOKS - 1
+            if not patient and (failed or (is_last and is_lost(self.journal, self.deps.clock.now(), limit))):
                 raise Refused(f"timed out waiting for: {(failed or waiting)[0]}")
-            if look < _LOOKS - 1:
+            if not is_last:
                 self.check()
                 self.deps.pause(_LOOK_SECONDS)
         raise NotYet(f"waiting for: {waiting[0]}")

@@ -76,9 +76,8 @@ def _table(tried: dict[str, Counter[str]], seeds: int, failed: int) -> str:
     lines += [
         f"| {name} | " + " | ".join(str(c[name] or "") for c in tried.values()) + " |" for name in faults
     ]
-    runs = (
-        f"{seeds} storms of each job; the figures say how often each fault struck. All came to a good end.\n"
-    )
+    end = f"{failed} did not come to a good end." if failed else "All came to a good end."
+    runs = f"{seeds} storms of each job; the figures say how often each fault struck. {end}\n"
     return "\n".join(lines) + "\n\n" + runs
 
 

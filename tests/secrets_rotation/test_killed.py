@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Literal
 
 import pytest
@@ -48,6 +49,24 @@ def test_killed_at_every_step_no_reader_is_locked_out_and_the_rotation_ends(
         assert world.lockouts() == [], (step, plan.steps[-1])
         finish(world)
         check_end(world, trouble, (step, plan.steps[-1]))
+
+
+@pytest.mark.parametrize("which", range(4))
+def test_one_that_is_resumed_hours_later_gives_readers_their_time(which: int) -> None:
+    world = World("turns")
+    restarts = [step for step, name in enumerate(count_names("turns")) if name == "readers.restart"]
+    with pytest.raises(Killed):
+        job.rotate_secret(world.deps(FaultPlan(Fault(Killed(), step=restarts[which]))), NAME, by="anna")
+    world.state.holders_died()
+    world.clock.advance(timedelta(hours=3))
+    job.run_overdue(world.deps())
+    check_end(world, "none", restarts[which])
+
+
+def count_names(way: Way) -> list[str]:
+    plan = FaultPlan()
+    job.rotate_secret(World(way).deps(plan), NAME, by="anna")
+    return plan.steps
 
 
 def finish(world: World) -> None:
