@@ -15,8 +15,18 @@ export UV_SYSTEM_CERTS := 1
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
 
-.venv/.ready: requirements-bootstrap.txt requirements-dev.txt requirements-worker.txt
-	@test -n "$(PYTHON)" || { echo "missing: Python 3.11 to 3.13 with venv (Debian: apt-get install python3 python3-venv)"; exit 1; }
+# All that a bare machine lacks is named at once, in one line, and not after minutes of installing the rest. Debian 12's
+# own Node is 18, which Azurite no longer runs on.
+.PHONY: programs
+programs:
+	@missing=; node=$$(node -p 'process.versions.node' 2>/dev/null); \
+	test -x $(BIN)/python || $(or $(PYTHON),false) -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+		|| missing="Python 3.11 to 3.13 with venv (Debian: apt-get install python3 python3-venv)"; \
+	test "$$(echo $${node:-0} | cut -d. -f1)" -ge 20 && command -v npm >/dev/null \
+		|| missing="$$missing$${missing:+; }Node 20 or newer with npm (Debian 13: apt-get install nodejs npm)$${node:+, and not $$node}"; \
+	test -z "$$missing" || { echo "missing: $$missing"; exit 1; }
+
+.venv/.ready: requirements-bootstrap.txt requirements-dev.txt requirements-worker.txt | programs
 	@test -x $(BIN)/python || { echo "creating .venv with $$($(PYTHON) -V)"; $(PYTHON) -m venv .venv; }
 	@echo "installing uv (1 of 3)"
 	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements-bootstrap.txt
@@ -27,8 +37,7 @@ help: ## This list
 	@$(BIN)/python -m pip install --quiet --no-deps --ignore-requires-python --require-hashes -r requirements-worker.txt
 	@touch $@
 
-node_modules/.ready: package-lock.json
-	@command -v npm >/dev/null || { echo "missing: Node 20 or newer with npm (Debian: apt-get install nodejs npm)"; exit 1; }
+node_modules/.ready: package-lock.json | programs
 	@echo "installing Azurite from npm"
 	@npm ci --no-audit --no-fund
 	@touch $@

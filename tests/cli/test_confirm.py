@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import pytest
 
 from cli.backup_create import count_dumped_bytes
 from shared.records.run_record import RunRecord
+from tests.support.commands import run_groundcrew
 
 ROOT = Path(__file__).resolve().parents[2]
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -22,11 +21,7 @@ GOES_ON = "AZURE_SUBSCRIPTION_ID is not set"
 def power(folder: Path, policy: str, *words: str) -> str:
     """What `groundcrew power` says with nobody to ask, where nothing but the policy is set."""
     (folder / "policy.yaml").write_text(policy)
-    settings = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
-    argv = [sys.executable, "-m", "cli", "power", *words]
-    done = subprocess.run(
-        argv, env=settings, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30
-    )
+    done = run_groundcrew("power", *words, env={"PATH": os.environ["PATH"]}, cwd=folder)
     assert done.returncode == 2
     return done.stderr
 

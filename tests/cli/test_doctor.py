@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,6 +15,7 @@ import requests
 
 from local.azurite import EmulatedAccount
 from local.stack import Stack
+from tests.support.commands import run_groundcrew
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -55,9 +54,7 @@ def stack(
 
 
 def groundcrew(settings: dict[str, str], *words: str, folder: Path = ROOT) -> tuple[int, str, str]:
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **settings}
-    argv = [sys.executable, "-m", "cli", *words]
-    done = subprocess.run(argv, env=environment, cwd=folder, capture_output=True, text=True, timeout=90)
+    done = run_groundcrew(*words, env={"PATH": os.environ["PATH"], **settings}, cwd=folder)
     return done.returncode, done.stdout, done.stderr
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +14,9 @@ from local.azure_and_chat import azure_settings
 from local.azure_rm import AzureServer
 from local.azurite import EmulatedAccount
 from local.deploy_demo import NAMESPACE, Site
-from local.stack import ROOT
 from shared.adapters.blobs import create_container
 from shared.settings.storage_account import StorageAccount
+from tests.support.commands import run_groundcrew
 
 pytestmark = pytest.mark.timeout(300)
 POLICY = """
@@ -39,11 +37,8 @@ class World:
 
     def diagnose(self, job: str) -> dict[str, dict[str, str]]:
         """The checks of a job by name."""
-        done = subprocess.run(
-            [sys.executable, "-m", "cli", "doctor", "--only", job, "--json"],
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **self.settings},
-            cwd=ROOT, capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
+        environment = {"PATH": os.environ["PATH"], **self.settings}
+        done = run_groundcrew("doctor", "--only", job, "--json", env=environment)
         report = json.loads(done.stdout)
         assert done.returncode == (1 if report["blocked"] else 0)
         return {row["name"]: row for row in report["checks"] if row["job"] == job}

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from shared.formats.manifest import Signer
 from shared.records.audit import AuditTrail
 from shared.restore.erasure_ledger import ErasureLedger
 from shared.settings.storage_account import StorageAccount
+from tests.support.commands import run_groundcrew
 
 SIGNER = Signer.generate()
 
@@ -37,10 +36,7 @@ def settings(storage: StorageAccount, tmp_path: Path) -> dict[str, str]:
 
 
 def run(settings: dict[str, str], *words: str, code: int = 0) -> Any:
-    argv = [sys.executable, "-m", "cli", "erasures", *words, "--json"]
-    done = subprocess.run(
-        argv, env=settings, cwd=ROOT, capture_output=True, text=True, timeout=90, check=False
-    )
+    done = run_groundcrew("erasures", *words, "--json", env=settings)
     assert done.returncode == code, done.stdout + done.stderr
     return json.loads(done.stdout)
 

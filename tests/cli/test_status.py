@@ -16,6 +16,7 @@ from shared.records.run_record import RunRecord
 from shared.records.runs import Runs
 from shared.settings.storage_account import StorageAccount
 from shared.wiring import system_clock
+from tests.support.commands import run_groundcrew
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,9 +30,7 @@ def settings(azurite: Azurite, tmp_path: Path) -> dict[str, str]:
 
 
 def groundcrew(settings: dict[str, str], *words: str) -> tuple[int, str, str]:
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **settings}
-    argv = [sys.executable, "-m", "cli", "status", *words]
-    done = subprocess.run(argv, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=90)
+    done = run_groundcrew("status", *words, env={"PATH": os.environ["PATH"], **settings})
     return done.returncode, done.stdout, done.stderr
 
 
@@ -60,9 +59,15 @@ def test_the_json_is_that_of_the_page_and_a_repair_brings_back_the_history(setti
 
 
 def test_colours_are_for_terminals_and_not_against_no_color(settings) -> None:
-    assert "\x1b[" not in groundcrew(settings)[1]
-    assert "\x1b[" in groundcrew({**settings, "FORCE_COLOR": "1"})[1]
-    assert "\x1b[3" not in groundcrew({**settings, "FORCE_COLOR": "1", "NO_COLOR": "1"})[1]
+    def print_status(**variables: str) -> str:
+        # An interpreter of its own: what colours there are is decided when the console's module is imported.
+        environment = {"PATH": os.environ["PATH"], **settings, **variables}
+        argv = [sys.executable, "-m", "cli", "status"]
+        return subprocess.run(argv, env=environment, cwd=ROOT, capture_output=True, text=True).stdout
+
+    assert "\x1b[" not in print_status()
+    assert "\x1b[" in print_status(FORCE_COLOR="1")
+    assert "\x1b[3" not in print_status(FORCE_COLOR="1", NO_COLOR="1")
 
 
 def test_without_any_storage_it_is_used_wrongly() -> None:

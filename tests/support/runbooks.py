@@ -9,8 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,6 +22,7 @@ from azure.storage.blob import BlobClient, BlobServiceClient, ContainerClient
 from azure.storage.queue import QueueClient
 
 from local.stack import ROOT, Stack
+from tests.support.commands import run_script
 
 _BLOCK = re.compile(r"^ *```sh\n(.*?)^ *```$", re.S | re.M)
 _HEADING = re.compile(r"^## (.*)$", re.M)
@@ -217,7 +216,6 @@ class RunbookShell:
         scripts = [self.fill_in(block.script) for block in blocks]
         prelude = [
             "set -uo pipefail" if fails else "set -euo pipefail",
-            f'groundcrew() {{ "{sys.executable}" -m cli "$@"; }}',
             *self.exports,
         ]
         environment = {
@@ -226,10 +224,7 @@ class RunbookShell:
             "PATH": f"{self.tools.folder}:{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
         }
-        done = subprocess.run(
-            ["bash", "-c", "\n".join([*prelude, *scripts])],
-            cwd=self.home, env=environment, capture_output=True, text=True, timeout=240, check=False,
-        )  # fmt: skip
+        done = run_script("\n".join([*prelude, *scripts]), env=environment, cwd=self.home)
         assert fails or done.returncode == 0, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
         kept = re.compile(r"^(?:export )?[A-Za-z_]+=.*$", re.M)
         self.exports += [line for script in scripts for line in kept.findall(script)]

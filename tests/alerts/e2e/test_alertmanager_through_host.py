@@ -6,7 +6,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -38,6 +37,7 @@ from shared.settings.storage_account import StorageAccount
 from shared.status.metric_specs import METRICS
 from tests.monitoring.programs import find
 from tests.support.alerts import azure_payload
+from tests.support.commands import run_groundcrew
 
 pytestmark = pytest.mark.timeout(300)
 TOKEN = "0123456789abcdef-of-this-test"
@@ -73,10 +73,7 @@ class Site:
         ).status_code
 
     def history(self) -> list[dict[str, Any]]:
-        done = subprocess.run(
-            [sys.executable, "-m", "cli", "notify", "history", "--json"],
-            env={**os.environ, **self.settings}, cwd=ROOT, capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
+        done = run_groundcrew("notify", "history", "--json", env={**os.environ, **self.settings})
         assert done.returncode == 0, done.stderr
         # At a full quarter of an hour catch_up has something to say of its own.
         return [one for one in json.loads(done.stdout)["deliveries"] if one["topic"] == "alerts"]

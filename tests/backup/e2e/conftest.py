@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -28,6 +26,7 @@ from shared.backup.seals import SealLog
 from shared.kernel.ports import Blobs
 from shared.mongodb.ports import SourceDatabase
 from shared.settings.environment import parse_storage_account
+from tests.support.commands import run_groundcrew
 
 SECONDS = 90
 
@@ -74,11 +73,8 @@ class App:
 
     def cli(self, *arguments: str, code: int = 0, **settings: str) -> Any:
         """The command line's answer; `code` is the exit code it must have."""
-        argv = [sys.executable, "-m", "cli", *arguments]
         environment = {**os.environ, **self.stack.settings, **settings}
-        done = subprocess.run(
-            argv, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS
-        )
+        done = run_groundcrew(*arguments, env=environment, timeout=SECONDS)
         assert done.returncode == code, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
         if "--json" not in arguments:
             return done.stdout + done.stderr

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -28,6 +26,7 @@ from shared.kernel.errors import NotFound
 from shared.settings.storage_account import StorageAccount
 from tests.support.certificates import issue
 from tests.support.clusters import open_cluster
+from tests.support.commands import run_groundcrew
 from tests.support.tls_hosts import serve_tls
 
 pytestmark = pytest.mark.timeout(240)
@@ -75,10 +74,7 @@ class Site:
                 time.sleep(0.2)
 
     def cli(self, *arguments: str, code: int = 0) -> Any:
-        done = subprocess.run(
-            [sys.executable, "-m", "cli", "certs", *arguments, "--json"],
-            env={**os.environ, **self.settings}, cwd=ROOT, capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
+        done = run_groundcrew("certs", *arguments, "--json", env={**os.environ, **self.settings})
         assert done.returncode == code, done.stderr
         return json.loads(done.stdout)
 

@@ -8,8 +8,6 @@ import hmac
 import json
 import os
 import re
-import subprocess
-import sys
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -31,6 +29,7 @@ from local.rocketchat.seed import seed_database
 from local.server import Served
 from local.stack import ROOT, Stack
 from shared.kernel.errors import GroundcrewError
+from tests.support.commands import run_groundcrew
 
 ROOM, SECONDS = "GENERAL", 120
 POLICY = """
@@ -122,10 +121,7 @@ class ChatPlace:
         return found
 
     def cli(self, *arguments: str, code: int = 0) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "cli", *arguments],
-            env={**os.environ, **self.stack.settings}, cwd=ROOT, capture_output=True, text=True, timeout=90,
-        )  # fmt: skip
+        done = run_groundcrew(*arguments, env={**os.environ, **self.stack.settings})
         assert done.returncode == code, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout + done.stderr
 

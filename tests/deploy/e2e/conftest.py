@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +22,7 @@ from local.stack import ROOT, Stack
 from shared.deploy.records.deploy_record import DeployRecord
 from shared.kernel.errors import GroundcrewError
 from tests.support.clusters import open_cluster
+from tests.support.commands import run_groundcrew
 
 
 @dataclass
@@ -45,10 +44,7 @@ class Place:
 
     def cli(self, *arguments: str, code: int = 0) -> Any:
         """The command line's answer; `code` is the exit code it must have."""
-        done = subprocess.run(
-            [sys.executable, "-m", "cli", *arguments],
-            env={**os.environ, **self.stack.settings}, cwd=ROOT, capture_output=True, text=True, timeout=90,
-        )  # fmt: skip
+        done = run_groundcrew(*arguments, env={**os.environ, **self.stack.settings})
         assert done.returncode == code, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
         if "--json" not in arguments:
             return done.stdout + done.stderr

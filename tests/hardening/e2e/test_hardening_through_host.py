@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -29,6 +27,7 @@ from shared.formats.agekeys import generate_identity
 from shared.formats.manifest import Signer
 from shared.hardening.records import load_last_audit
 from shared.settings.storage_account import StorageAccount
+from tests.support.commands import run_groundcrew
 from tests.support.runbooks import RunbookShell, StandInTools, read_runbook
 
 pytestmark = pytest.mark.timeout(240)
@@ -43,10 +42,7 @@ class Site:
     chat: RestServer
 
     def cli(self, *arguments: str, code: int = 0) -> Any:
-        done = subprocess.run(
-            [sys.executable, "-m", "cli", "hardening", *arguments, "--json"],
-            env={**os.environ, **self.settings}, cwd=ROOT, capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
+        done = run_groundcrew("hardening", *arguments, "--json", env={**os.environ, **self.settings})
         assert done.returncode == code, done.stderr
         return json.loads(done.stdout)
 

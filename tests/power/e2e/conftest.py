@@ -30,6 +30,7 @@ from shared.adapters.blobs import create_container, open_blobs
 from shared.formats.agekeys import generate_identity
 from shared.formats.manifest import Signer
 from shared.settings.storage_account import StorageAccount
+from tests.support.commands import run_groundcrew
 from tests.support.imports import MAIN, modules_of
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -107,16 +108,14 @@ class Site:
 
     def say(self, *arguments: str) -> str:
         """What the command line prints for people."""
-        return self.run_cli("-m", "cli", *arguments).stdout
+        done = run_groundcrew(*arguments, env={**os.environ, **self.settings})
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def modules_after(self, *arguments: str) -> set[str]:
         """The modules that a command has imported by its end."""
-        return modules_of(self.run_cli("-c", MAIN, *arguments))
-
-    def run_cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """The interpreter with these arguments, as somebody who has the app's settings."""
         done = subprocess.run(
-            [sys.executable, *arguments],
+            [sys.executable, "-c", MAIN, *arguments],
             env={**os.environ, **self.settings},
             cwd=ROOT,
             capture_output=True,
@@ -124,7 +123,7 @@ class Site:
             timeout=120,
         )
         assert done.returncode == 0, done.stderr
-        return done
+        return modules_of(done)
 
 
 @pytest.fixture

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -30,6 +28,7 @@ from shared.settings.storage_account import StorageAccount
 from tests.support.backup_world import SECRET, SIGNER
 from tests.support.capture_world import CaptureWorld
 from tests.support.cluster_objects import PASSWORD
+from tests.support.commands import run_script
 from tests.support.state_world import StateWorld
 
 pytestmark = [
@@ -77,16 +76,14 @@ class Loss:
 
     def follow(self, steps: list[str]) -> str:
         """The runbook's blocks in one shell. Nothing of this process's environment names a setting."""
-        script = "\n".join(["set -e", f'groundcrew() {{ "{sys.executable}" -m cli "$@"; }}', *steps])
+        script = "\n".join(["set -e", *steps])
         environment = {
             "HOME": str(self.home),
             "PATH": f"{find_kubectl().parent}:{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
             "KUBECONFIG": str(self.cluster.kubeconfig(self.home / "kubeconfig")),
         }
-        done = subprocess.run(
-            ["bash", "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240
-        )
+        done = run_script(script, env=environment, cwd=ROOT)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 

@@ -32,6 +32,7 @@ from shared.formats.manifest import Signer
 from shared.kernel.errors import NotFound
 from shared.records.audit import AuditTrail
 from shared.settings.storage_account import StorageAccount
+from tests.support.commands import run_groundcrew
 from tests.support.runbooks import RunbookShell, StandInTools, read_runbook
 
 pytestmark = pytest.mark.timeout(400)
@@ -77,11 +78,10 @@ class Site:
         )  # fmt: skip
 
     def cli(self, *arguments: str, code: int = 0) -> Any:
-        process = self.start_cli(*arguments)
-        out, err = process.communicate(timeout=120)
-        assert process.returncode == code, err
-        assert FIRST not in out + err
-        return json.loads(out)
+        done = run_groundcrew("secrets", *arguments, "--json", env={**os.environ, **self.settings})
+        assert done.returncode == code, done.stderr
+        assert FIRST not in done.stdout + done.stderr
+        return json.loads(done.stdout)
 
     def uri(self) -> str:
         """What a pod that starts now would read."""

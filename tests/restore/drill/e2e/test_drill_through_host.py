@@ -24,6 +24,7 @@ from local.rocketchat.seed import seed_database
 from local.stack import ROOT, Stack
 from shared.adapters.blobs import open_blobs
 from shared.settings.environment import parse_storage_account
+from tests.support.commands import run_groundcrew
 
 pytestmark = pytest.mark.timeout(900)
 SECONDS = 240
@@ -36,11 +37,8 @@ class Site:
         self.stack, self.scratch = stack, scratch
 
     def cli(self, *arguments: str, code: int = 0, **settings: str) -> Any:
-        done = subprocess.run(
-            [sys.executable, "-m", "cli", *arguments, "--json"],
-            env={**os.environ, **self.stack.settings, **settings},
-            cwd=ROOT, capture_output=True, text=True, timeout=SECONDS,
-        )  # fmt: skip
+        environment = {**os.environ, **self.stack.settings, **settings}
+        done = run_groundcrew(*arguments, "--json", env=environment, timeout=SECONDS)
         assert done.returncode == code, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
         return json.loads(done.stdout or done.stderr)
 
