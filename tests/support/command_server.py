@@ -21,8 +21,7 @@ from typing import Any
 # Imported by the adapters when they are first called for. What is absent here is imported by each command.
 LIBRARIES = (
     "apprise", "azure.core.pipeline.transport", "azure.identity", "azure.mgmt.core.polling.arm_polling",
-    "azure.storage.blob", "azure.storage.queue", "bson", "cryptography.x509", "jsonschema",
-    "prometheus_client", "pymongo", "requests", "rich.progress", "rich.table", "urllib3", "yaml",
+    "bson", "cryptography.x509", "pymongo", "requests", "rich.progress", "rich.table", "urllib3", "yaml",
 )  # fmt: skip
 _LENGTH = struct.Struct("!I")
 
