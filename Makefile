@@ -45,7 +45,7 @@ node_modules/.ready: package-lock.json | programs
 setup: .venv/.ready node_modules/.ready ## Install what the project needs into .venv and node_modules
 
 packages: ## Debian packages that some tests want: age, chromium, prometheus, … (needs root only if one is absent)
-	@missing=; for pair in age:age chromium:chromium jq:jq shellcheck:shellcheck promtool:prometheus \
+	@missing=; for pair in age:age chromium:chromium curl:curl jq:jq shellcheck:shellcheck promtool:prometheus \
 		amtool:prometheus-alertmanager; do \
 		command -v $${pair%%:*} >/dev/null || missing="$$missing $${pair##*:}"; done; \
 	test -z "$$missing" && exit 0; \

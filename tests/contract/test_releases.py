@@ -1,4 +1,8 @@
-"""What a release promises, asked of the real Helm against a cluster and of the fake alike."""
+"""What a release promises, asked of the real Helm against a cluster and of the fake alike.
+
+Takes minutes, nearly all of it in Helm, which waits for pods and hooks: what the fake says of a deploy that
+was cut off, or changed by hand, holds for those who rely on it only if the program itself says the same.
+"""
 
 from __future__ import annotations
 

