@@ -21,6 +21,7 @@ from local.rocketchat.seed import seed_database
 from local.stack import ROOT, Stack
 from shared.kernel.errors import GroundcrewError
 from tests.support.chart_site import SECRETS, read_folder, umbrella
+from tests.support.clusters import open_cluster
 
 ONE_PROCESS = "microservices: {enabled: false}\n"  # the chart's default wants a licence
 OFFICIAL = os.environ.get("GROUNDCREW_TEST_CHART", "")
@@ -57,7 +58,9 @@ def place(
     files = read_folder(Path(OFFICIAL))
     files = umbrella(files) if form == "umbrella" else files
     adapt = partial(_adapt, form=form, is_bundled=request.param)
-    with Site(tmp_path / "site", chart=lambda _version: files, adapt_values=adapt) as site:
+    with Site(
+        tmp_path / "site", chart=lambda _version: files, adapt_values=adapt, open_cluster=open_cluster
+    ) as site:
         data = dict.fromkeys(SECRETS["chat-auth"], base64.b64encode(b"x").decode())
         meta = {"name": "chat-auth", "namespace": NAMESPACE}
         site.cluster.add({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": data})
