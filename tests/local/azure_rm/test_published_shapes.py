@@ -16,9 +16,8 @@ from azure.mgmt.compute import models
 
 from local.azure_rm import AzureServer
 from local.azure_rm.sdk import get_resource
-from local.azure_rm.server import Logged
 from local.fakes.clock import ManualClock
-from tests.local.azure_rm.published import Document, describe_azure_faults
+from tests.local.azure_rm.published import Document
 from tests.local.azure_rm.test_models import fields
 
 COMPUTE, DISKS, ACTIVITY, EVENTS, CLUSTERS, ADDRESSES, PRICES = (
@@ -251,36 +250,3 @@ def test_nested_faults_and_times_without_a_zone_are_found() -> None:
         "VirtualMachineInstanceView.statuses[0].level: 'Loud' is none of its values",
         "VirtualMachineInstanceView.statuses[1].time: a time without a zone",
     ]
-
-
-SUBSCRIPTION = "/subscriptions/s"
-SNAPSHOT = f"{SUBSCRIPTION}/resourceGroups/g/providers/microsoft.compute/snapshots/one"
-VERSION = {"api-version": "2026-03-02"}
-
-
-@pytest.mark.parametrize(
-    ("request_", "fault"),
-    [
-        (Logged("GET", f"{SUBSCRIPTION}/providers/x/y", VERSION, {}, 200), ": no such operation"),
-        (Logged("POST", SNAPSHOT, VERSION, {}, 200), ": no such operation"),
-        (Logged("GET", SNAPSHOT, {**VERSION, "expand": "x"}, {}, 200, {}), ": no parameter expand"),
-        (Logged("GET", SNAPSHOT, VERSION, {"a": 1}, 200, {}), ": takes no body"),
-        (Logged("PATCH", SNAPSHOT, VERSION, {"tags": []}, 404), " sent.tags: list instead of object"),
-        (Logged("PATCH", SNAPSHOT, VERSION, {"tag": {}}, 404), " sent.tag: no such field"),
-        (Logged("DELETE", SNAPSHOT, VERSION, {}, 201), ": 201 is none of its answers"),
-        (Logged("GET", SNAPSHOT, VERSION, {}, 200, {"nname": "one"}), " answered.nname: no such field"),
-    ],
-)
-def test_a_request_or_an_answer_that_is_not_as_published_is_found(request_: Logged, fault: str) -> None:
-    with AzureServer() as server:
-        server.log.append(request_)
-        assert any(one.endswith(fault) for one in describe_azure_faults(server)), describe_azure_faults(
-            server
-        )
-
-
-def test_what_a_document_requires_of_a_query_is_required() -> None:
-    path = f"{SUBSCRIPTION}/providers/Microsoft.Insights/eventtypes/management/values"
-    with AzureServer() as server:
-        server.log.append(Logged("GET", path, {"api-version": "2015-04-01"}, {}, 400))
-        assert [one.rpartition(": ")[2] for one in describe_azure_faults(server)] == ["$filter is missing"]
