@@ -19,6 +19,7 @@ from shared.adapters.mongodb.client import connect
 from shared.adapters.mongodb.source import MongoSource
 from shared.formats.age import Encryptor
 from shared.formats.agekeys import generate_identity, parse_recipient
+from shared.formats.envelope import build_parameters
 from shared.mongodb.model import IdRange
 from shared.policy.computed import LEVELS
 
@@ -70,7 +71,8 @@ def _measure_cpu(act: Callable[[], object]) -> float:
 
 
 def _compress(batches: Iterable[bytes], level: int) -> list[bytes]:
-    compressor = zstandard.ZstdCompressor(level=level, write_checksum=True).compressobj()
+    parameters = build_parameters(level, threads=2)
+    compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
     slices = (batch[at : at + _SLICE_BYTES] for batch in batches for at in range(0, len(batch), _SLICE_BYTES))
     return [*map(compressor.compress, slices), compressor.flush()]
 

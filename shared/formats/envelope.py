@@ -40,6 +40,19 @@ class PartDigest:
     sha256: str  # of the stored bytes
 
 
+def build_parameters(level: int, threads: int) -> zstandard.ZstdCompressionParameters:
+    """How a part is compressed: in the caller's thread, or in `threads` of zstd's own."""
+    return zstandard.ZstdCompressionParameters.from_level(
+        level,
+        threads=threads,
+        job_size=_JOB_BYTES if threads else 0,
+        # zstd's own checksum: age's authentication says that nobody changed the bytes, this that they were
+        # right.
+        write_checksum=True,
+        **({"hash_log": _HASH_LOGS[level]} if level in _HASH_LOGS else {}),
+    )
+
+
 class PartWriter:
     """Compresses and encrypts what is written, and passes the stored bytes to `write`.
 
@@ -52,15 +65,7 @@ class PartWriter:
         self._digest = hashlib.sha256()
         self._plain_bytes = self._stored_bytes = 0
         self._encryptor = age.Encryptor(self._store, recipients)
-        parameters = zstandard.ZstdCompressionParameters.from_level(
-            # zstd's own checksum: age's authentication says that nobody changed the bytes, this that they
-            # were right.
-            level,
-            threads=threads,
-            job_size=_JOB_BYTES if threads else 0,
-            **({"hash_log": _HASH_LOGS[level]} if level in _HASH_LOGS else {}),
-            write_checksum=True,
-        )
+        parameters = build_parameters(level, threads)
         self._compress = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
         self._behind = WriteBehind(self._encryptor.write, _PIECES_BEHIND) if threads else None
 

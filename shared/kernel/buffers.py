@@ -1,7 +1,7 @@
 """Buffers that are written again once nobody looks at what they hold.
 
 Memory of many megabytes that is made anew for each piece of a stream comes from the kernel page by page, each
-page cleared first: for a dump that was a tenth of its CPU.
+page cleared first, and goes back at once.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Replies of `getMore`, received into memory that is used again.
 
-The driver receives each reply into new memory and copies it once more, which for a dump is more work than
-compressing at the lowest level: 1.6 s of CPU for a gigabyte instead of 0.4 (PyMongo 4.20, bench/stages.py).
-So connections are the driver's (found, authenticated, pooled and given up by it), and what is sent over them
-for a `getMore` is written and read here.
+The driver receives each reply into new memory and copies it once more: 1.8 s of CPU for a gigabyte instead of
+0.4 (PyMongo 4.20, docs/adr/0021). So connections are the driver's (found, authenticated, pooled and given up
+by it), and what is sent over them for a `getMore` is written and read here.
 Source: https://www.mongodb.com/docs/manual/reference/mongodb-wire-protocol/
 
 The driver does not promise the names that this uses. Where one is missing, or the URI asks for compression on
