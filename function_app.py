@@ -17,6 +17,7 @@ from functions.hardening import bp as hardening
 from functions.health import bp as health
 from functions.pitr import bp as pitr
 from functions.power import bp as power
+from functions.rehearsal import bp as rehearsal
 from functions.retention import bp as retention
 from functions.secrets import bp as secrets
 from functions.snapshots import bp as snapshots
@@ -30,6 +31,6 @@ configure_logging()
 app = func.FunctionApp()
 for blueprint in (
     alerts, backup, calendar, certificates, chatops, cost, deploy, doctor, drill, hardening, health, pitr,
-    power, retention, secrets, snapshots, status,
+    power, rehearsal, retention, secrets, snapshots, status,
 ):  # fmt: skip
     app.register_functions(blueprint)

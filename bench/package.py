@@ -131,6 +131,7 @@ def list_calls(repository: str, sha: str, secret: str, take: Callable[[str], str
     yield FunctionCall("calendar_feed", "http", params={"key": TOKEN})
     yield FunctionCall("backup_part", "queue", body=take("backup-parts"))
     yield FunctionCall("deploy_run", "queue", body=json.dumps(merge))
+    yield FunctionCall("rehearsal_run", "queue", body=json.dumps({"sha": "0" * 40}))
 
 
 def _take_message(stack: Stack, queue: str) -> str:

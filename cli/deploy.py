@@ -9,6 +9,7 @@ import click
 
 from cli.console import as_json, err, out, print_answer, print_table, progress_bar
 from cli.identity import current_account, current_user
+from cli.rehearsal import rehearsals, rehearse
 from cli.tables import time_cell
 from shared import wiring
 from shared.kernel.errors import NotFound, Unavailable, UsageError
@@ -26,7 +27,11 @@ environment_option = click.option(
 
 @click.group()
 def deploy() -> None:
-    """Deploy releases: plan, run, follow, roll back."""
+    """Deploy releases: plan, rehearse, run, follow, roll back."""
+
+
+deploy.add_command(rehearse)
+deploy.add_command(rehearsals)
 
 
 @deploy.command()

@@ -10,7 +10,6 @@ from typing import Any
 from local.fakes.clock import ManualClock
 from local.fakes.scratch_cluster import MemoryScratchCluster, MemoryTunnel
 from shared.kernel.errors import Unavailable
-from shared.mongodb.model import Namespace
 from shared.rehearsal.model import CHAT, DATABASE, MigrationControl, RehearsalPod, ScriptState
 from shared.rehearsal.observe import parse_rehearsal_pod
 
@@ -151,10 +150,6 @@ class MemoryRehearsalCopy:
         """See `RehearsalDatabase.list_sign_in_methods`."""
         upgrade = self._upgrade
         return upgrade.sign_ins - (upgrade.lost if upgrade.has_migrated else frozenset())
-
-    def list_namespaces(self) -> Sequence[Namespace]:
-        """See `RehearsalDatabase.list_namespaces`."""
-        return ()
 
 
 class MemoryStartedChat:

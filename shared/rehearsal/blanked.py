@@ -37,7 +37,7 @@ def _empty(*names: str) -> tuple[BlankedSetting, ...]:
 # By what they would reach. The ids are those of apps/meteor/server/settings of Rocket.Chat 7.x to 9.0.
 MAIL = (
     BlankedSetting("SMTP_Host", NOWHERE, NOWHERE),
-    BlankedSetting("SMTP_Port", str(_DISCARD), str(_DISCARD)),
+    BlankedSetting("SMTP_Port", _DISCARD, str(_DISCARD)),
     *_empty("SMTP_Username", "SMTP_Password", "Direct_Reply_Username", "Direct_Reply_Password"),
     *_off("Direct_Reply_Enable"),
 )

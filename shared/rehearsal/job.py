@@ -14,12 +14,13 @@ from datetime import timedelta
 from typing import Any
 
 from shared.backup.sets import format_set_id
-from shared.deploy.gates.rehearsal import LOST_AFTER, MOST_ATTEMPTS
+from shared.deploy.gates.rehearsal import MOST_ATTEMPTS
 from shared.formats.rehearsals import INTERRUPTED, PASSED, RUNNING, Rehearsal, interrupted
 from shared.kernel.errors import Corrupt, GroundcrewError, Locked
 from shared.kernel.ports import Lease, Reporter
 from shared.records.audit import AuditTrail
 from shared.records.rehearsal_text import describe_rehearsal
+from shared.records.rehearsals import RehearsalStore
 from shared.rehearsal.deps import JOB, LEASE, LEASE_DURATION, RehearsalDeps
 from shared.rehearsal.notices import build_notice, comment_rehearsal, send_notice
 from shared.rehearsal.request import QUEUE, RehearsalRequest, parse_rehearsal_request
@@ -29,17 +30,6 @@ from shared.rehearsal.stage import remove_leftovers
 log = logging.getLogger(__name__)
 
 _LEASE_RETRY_DELAY = timedelta(seconds=30)
-
-
-def begin_rehearsal(deps: RehearsalDeps, sha: str, pull: int, environment: str, *, by: str) -> Rehearsal:
-    """Ask for a rehearsal; one that runs already is returned as it is."""
-    known, now = deps.store.read(sha), deps.clock.now()
-    if known is not None and not known.ended and now - known.updated <= LOST_AFTER:
-        return known
-    request = RehearsalRequest(sha, pull, environment, by, int(now.timestamp()))
-    # The message first: a record without one would look as if somebody were at it.
-    deps.queues.send(QUEUE, request.to_message())
-    return deps.store.request(sha, pull, environment, by=by)
 
 
 def handle_message(deps: RehearsalDeps, document: Mapping[str, Any], reporter: Reporter) -> str:
@@ -58,6 +48,15 @@ def handle_message(deps: RehearsalDeps, document: Mapping[str, Any], reporter: R
         except GroundcrewError as error:
             log.warning("rehearsal.leftovers_unknown", extra={"sha": request.sha, "error": str(error)})
         return _rehearse(deps, request, lease, reporter)
+
+
+def record_unstarted(store: RehearsalStore, document: Mapping[str, Any], error: GroundcrewError) -> str:
+    """Keep that a rehearsal could not begin, since settings are wrong; closes the gate with the reason."""
+    request = parse_rehearsal_request(document)
+    record = store.request(request.sha, request.pull, request.environment, by=request.by)
+    log.warning("rehearsal.not_started", extra={"sha": request.sha, "error": str(error)})
+    ended = interrupted(record, error.public, error.hint, retry=False, now=record.updated)
+    return f"{request.sha[:7]} {describe_rehearsal(store.save(ended))}"
 
 
 def _rehearse(deps: RehearsalDeps, request: RehearsalRequest, lease: Lease, reporter: Reporter) -> str:

@@ -11,6 +11,7 @@ RIGHTS_FILE = "infra/chart/rbac-rehearsal.yaml"
 DATABASE, START_GATE, CHAT = "mongodb", "start-gate", "rocketchat"  # the containers of its pod
 # Where Rocket.Chat's container waits for: a document that is written when the copy is ready to be started on.
 MARKER_DATABASE, MARKER_COLLECTION = "groundcrew_rehearsal", "start"
+PROBE_USER = "groundcrew-rehearsal"  # id and name of the administrator who tries the copy
 
 
 @dataclass(frozen=True, slots=True)

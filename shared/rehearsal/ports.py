@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from shared.mongodb.model import Namespace
 from shared.rehearsal.model import MigrationControl, RehearsalPod, ScriptState
 from shared.restore.drill.cluster.ports import ScratchCluster
 
@@ -55,10 +54,6 @@ class RehearsalDatabase(Protocol):
 
     def list_sign_in_methods(self, database: str) -> frozenset[str]:
         """The settings of ways to sign in that are switched on."""
-        ...
-
-    def list_namespaces(self) -> Sequence[Namespace]:
-        """All collections."""
         ...
 
 

@@ -14,7 +14,7 @@ from datetime import timedelta
 
 from shared.kernel.errors import GroundcrewError, NotFound, Refused, Unavailable
 from shared.kubernetes.node_disk import normalize_image_name
-from shared.rehearsal.decide import check_kubernetes, find_room
+from shared.rehearsal.decide import check_kubernetes, find_room, size_storage
 from shared.rehearsal.deps import RehearsalDeps
 from shared.rehearsal.manifest import build_job
 from shared.rehearsal.model import RIGHTS_FILE, RehearsalPod, RehearsalSpec
@@ -59,6 +59,31 @@ def open_stage(
 
 def check_before(deps: RehearsalDeps, spec: RehearsalSpec) -> str:
     """Which node has room; begins nothing. Raises Refused for an open namespace, a lack of rights or room."""
+    _check_namespace(deps)
+    images = [normalize_image_name(image) for image in (spec.mongodb_image, spec.chat.image)]
+    return find_room(
+        deps.cluster.list_nodes(),
+        memory_bytes=spec.memory_bytes + spec.chat_memory_bytes,
+        storage_bytes=spec.storage_bytes,
+        images=images,
+    )
+
+
+def check_least(deps: RehearsalDeps) -> str:
+    """What the doctor asks: rights, isolation, and room for the least rehearsal. Changes nothing."""
+    _check_namespace(deps)
+    policy = deps.policy
+    room = find_room(
+        deps.cluster.list_nodes(),
+        memory_bytes=policy.memory + policy.chat_memory,
+        storage_bytes=size_storage(0, policy.storage_limit),
+        images=[normalize_image_name(policy.images[0])],
+    )
+    return f"{deps.cluster.namespace}: rights and isolation are in place; {room}"
+
+
+def _check_namespace(deps: RehearsalDeps) -> None:
+    """Raises Refused."""
     cluster, hint = deps.cluster, f"kubectl apply -f {RIGHTS_FILE}"
     missing = cluster.find_missing_rights()
     if missing:
@@ -71,13 +96,6 @@ def check_before(deps: RehearsalDeps, spec: RehearsalSpec) -> str:
         raise Refused(
             "the namespace of rehearsals does not exist", value=cluster.namespace, hint=hint
         ) from None
-    images = [normalize_image_name(image) for image in (spec.mongodb_image, spec.chat.image)]
-    return find_room(
-        cluster.list_nodes(),
-        memory_bytes=spec.memory_bytes + spec.chat_memory_bytes,
-        storage_bytes=spec.storage_bytes,
-        images=images,
-    )
 
 
 def remove_leftovers(deps: RehearsalDeps) -> list[str]:

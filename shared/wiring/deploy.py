@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from shared.deploy.deps import DatabaseInfo, DecryptedValues, DeployDeps
     from shared.deploy.page import DeployPage
     from shared.deploy.ports.forge import Forge
+    from shared.deploy.ports.rehearsals import Rehearsals
     from shared.deploy.ports.releases import ChartRenderer, Releases
     from shared.formats.agekeys import Identity
     from shared.health.ports import Health
@@ -41,7 +42,7 @@ def deploy_deps() -> DeployDeps:
         queues=connect_queues,
         smoke_test=_smoke_test, compatible_mongodb=compatible_mongodb, notifications=build_notifier,
         identities=_age_identities, rules=_deploy_policy,
-        page_url=_page_address,
+        page_url=_page_address, rehearsals=_open_rehearsals,
     )  # fmt: skip
     rules, identities = read.pop("rules"), read.pop("identities")
     return DeployDeps(
@@ -58,6 +59,12 @@ def deploy_deps() -> DeployDeps:
         approvals=open_approvals,
         **read,
     )
+
+
+def _open_rehearsals() -> Rehearsals | None:
+    from shared.wiring.rehearsal import is_enabled, open_rehearsals
+
+    return open_rehearsals() if is_enabled() else None
 
 
 def _page_address() -> str:

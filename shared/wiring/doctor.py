@@ -21,6 +21,7 @@ _MACHINES = _ROLE.format("Virtual Machine Contributor", "VM_ID")
 # The role of infra/terraform/modules/identity: nothing of Azure's own has these few rights alone.
 _OPERATOR = "az role assignment create --assignee PRINCIPAL_ID --role 'Groundcrew operator (NAME)' --scope {}"
 _RBAC = "kubectl apply -f infra/chart/rbac.yaml"
+_REHEARSAL_RBAC = "kubectl apply -f infra/chart/rbac-rehearsal.yaml"
 
 # What health looks at, as jobs need it: whose, whether needed, and the command that mends it.
 _HEALTH = {
@@ -81,6 +82,8 @@ def _job_checks() -> Iterator[JobCheck]:
     # Only what is asked for: a list of failures for features that nobody wants hides the one that matters.
     if "drill" in jobs:
         yield JobCheck("drill", "scratch MongoDB", _check_scratch, "groundcrew drill run --dry-run")
+    if "rehearsal" in jobs:
+        yield JobCheck("rehearsal", "namespace", _check_rehearsal, _REHEARSAL_RBAC)
     if "snapshots" in jobs and rules.snapshots.disks:
         tag = f"az disk update --ids DISK_ID --set tags.{rules.snapshots.disks}"
         yield JobCheck("snapshots", "disks", _check_disks, tag)
@@ -115,6 +118,12 @@ def _check_scratch() -> str:
     from shared.wiring.drill import drill_deps
 
     return check_scratch(drill_deps())
+
+
+def _check_rehearsal() -> str:
+    from shared.wiring.rehearsal import check_stage
+
+    return check_stage()
 
 
 def _check_routes() -> str:

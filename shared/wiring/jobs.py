@@ -13,7 +13,8 @@ from shared.wiring import load_policy
 
 log = logging.getLogger(__name__)
 
-QUEUES = ("backup-parts", "deploys", "chat-commands", "notifications")  # those that the app's functions read
+# Those that the app's functions read.
+QUEUES = ("backup-parts", "deploys", "rehearsals", "chat-commands", "notifications")
 
 
 def settings_checks() -> Mapping[str, Callable[[], object]]:
@@ -29,6 +30,7 @@ def settings_checks() -> Mapping[str, Callable[[], object]]:
         hardening,
         power,
         probes,
+        rehearsal,
         secrets,
         snapshots,
     )
@@ -47,6 +49,7 @@ def settings_checks() -> Mapping[str, Callable[[], object]]:
         ("chatops", bool(rules.chat.rules), _check_chatops),
         ("certificates", certificates.is_enabled(), certificates.certificate_deps),
         ("drill", drill.is_enabled(), drill.drill_deps),
+        ("rehearsal", rehearsal.is_enabled(), rehearsal.rehearsal_deps),
         ("retention", rules.backup.retention == "self", prune_deps),
         ("secrets", secrets.is_enabled(), secrets.rotation_deps),
         ("calendar", True, calendar.calendar_deps),

@@ -15,7 +15,7 @@ from shared.kubernetes.access import AccessRight
 from shared.notifications.ports import Severity
 from shared.records.holds import Holds
 from shared.records.rehearsals import RehearsalStore
-from shared.rehearsal.job import begin_rehearsal, handle_message
+from shared.rehearsal.job import handle_message
 from shared.rehearsal.model import ScriptState
 from shared.rehearsal.request import QUEUE
 from shared.restore.drill.cluster.model import NamespaceSetup
@@ -172,21 +172,21 @@ def _measured() -> str:
 
 
 def test_who_asks_while_one_runs_asks_for_the_same_one(rehearsals) -> None:
-    pull, deps = rehearsals.propose(), rehearsals.deps()
-    first = begin_rehearsal(deps, pull.head_sha, pull.number, "production", by="ada")
-    assert begin_rehearsal(deps, pull.head_sha, pull.number, "production", by="bob") == first
+    pull = rehearsals.propose()
+    first = rehearsals.begin(pull)
+    assert rehearsals.begin(pull, by="bob") == first
     assert rehearsals.world.queues.length(QUEUE) == 1
     # Its message was lost: after half an hour of silence another one is sent.
     rehearsals.world.queues.take(QUEUE)
     rehearsals.clock.advance(timedelta(minutes=31))
-    begin_rehearsal(deps, pull.head_sha, pull.number, "production", by="bob")
+    rehearsals.begin(pull, by="bob")
     rehearsals.work()
     assert rehearsals.record(pull.head_sha).state == PASSED
 
 
 def test_two_at_once_take_turns(rehearsals) -> None:
     pull, deps = rehearsals.propose(), rehearsals.deps()
-    begin_rehearsal(deps, pull.head_sha, pull.number, "production", by="ada")
+    rehearsals.begin(pull)
     with deps.state.lease("locks/rehearsal", duration=timedelta(seconds=60)):
         text = handle_message(deps, {"sha": pull.head_sha}, _Quiet())
     assert "waits for another rehearsal" in text
@@ -261,7 +261,7 @@ def test_killed_at_every_step_the_next_worker_removes_what_is_left_and_ends_it(w
         # Whoever asked died as well, and asks again as the deploy does at each poll: after half an hour of
         # silence, if its record was kept and its message was not.
         for _ in range(2):
-            begin_rehearsal(world.deps(), pull.head_sha, pull.number, "production", by="ada")
+            world.begin(pull)
             world.work()
             if world.record(pull.head_sha).ended:
                 break
@@ -273,7 +273,7 @@ def test_killed_at_every_step_the_next_worker_removes_what_is_left_and_ends_it(w
 
 def test_one_that_kills_its_worker_each_time_ends_and_says_so(rehearsals) -> None:
     pull = rehearsals.propose()
-    begin_rehearsal(rehearsals.deps(), pull.head_sha, pull.number, "production", by="ada")
+    rehearsals.begin(pull)
     for _ in range(3):
         plan = FaultPlan(Fault(Killed(), operation="copy.blank"))
         with contextlib.suppress(Killed):

@@ -24,8 +24,9 @@ from shared.formats.rehearsals import Rehearsal
 from shared.kubernetes.chat_container import ChatContainer
 from shared.policy.rehearsal import RehearsalPolicy
 from shared.records.rehearsals import RehearsalStore
+from shared.rehearsal.asking import QueuedRehearsals, begin_rehearsal
 from shared.rehearsal.deps import RehearsalDeps
-from shared.rehearsal.job import begin_rehearsal, handle_message
+from shared.rehearsal.job import handle_message
 from shared.rehearsal.model import ChatPlan
 from shared.rehearsal.request import QUEUE
 from tests.support.backup_world import SIGNER, World
@@ -103,9 +104,15 @@ class RehearsalWorld:
         self.upgrade.blanked.clear()
         return self.copies[-1]
 
+    def begin(self, pull: Pull, faults: FaultPlan | None = None, by: str = "ada") -> Rehearsal:
+        """Ask for it."""
+        deps = self.deps(faults)
+        asking = QueuedRehearsals(deps.store, deps.queues, self.clock, lambda: "")
+        return begin_rehearsal(asking, pull.head_sha, pull.number, "production", by=by)
+
     def rehearse(self, pull: Pull, faults: FaultPlan | None = None) -> Rehearsal:
         """Ask for it and let the host do it."""
-        begin_rehearsal(self.deps(faults), pull.head_sha, pull.number, "production", by="ada")
+        self.begin(pull, faults)
         self.work(faults)
         return self.record(pull.head_sha)
 

@@ -25,6 +25,8 @@ from shared.restore.drill.cluster.observe import (
 class KubernetesScratch:
     """The namespace of drills behind `api`; `prometheus` is `namespace/service:port`, empty for none."""
 
+    label = JOB_LABEL  # on our Jobs and their pods
+
     def __init__(self, api: KubernetesApi, namespace: str, prometheus: str = "") -> None:
         self._api, self.namespace = api, namespace
         self._nodes = KubernetesCluster(api, namespace, prometheus)
@@ -46,7 +48,7 @@ class KubernetesScratch:
 
     def list_jobs(self) -> Sequence[ScratchJob]:
         """See `ScratchCluster.list_jobs`."""
-        jobs = self._api.list_items(self._path("/apis/batch/v1", "jobs"), {"labelSelector": JOB_LABEL})
+        jobs = self._api.list_items(self._path("/apis/batch/v1", "jobs"), {"labelSelector": self.label})
         return [parse_job(item) for item in jobs]
 
     def delete_job(self, name: str) -> None:
@@ -89,7 +91,7 @@ class KubernetesScratch:
 
     def _list_pods(self, job: str) -> Iterator[Manifest]:
         # By our own label: what Kubernetes puts on the pods of Jobs is called otherwise by older versions.
-        query = {"labelSelector": f"{JOB_LABEL}={job}"}
+        query = {"labelSelector": f"{self.label}={job}"}
         yield from self._api.list_items(self._path("/api/v1", "pods"), query)
 
     def _job_path(self, name: str) -> str:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from shared.adapters.mongodb.features import MongoFeatures
     from shared.adapters.mongodb.freeze import MongoFreezer
     from shared.adapters.mongodb.moving import MongoMoving
+    from shared.adapters.mongodb.rehearsal import MongoRehearsal
     from shared.adapters.mongodb.source import MongoSource
     from shared.adapters.mongodb.target import MongoTarget
     from shared.adapters.mongodb.users import MongoUsers
@@ -61,6 +62,14 @@ def connect_features(uri: str) -> MongoFeatures:
     from shared.adapters.mongodb.features import MongoFeatures
 
     return MongoFeatures(connect(uri))
+
+
+def connect_rehearsal(uri: str) -> MongoRehearsal:
+    """The copy of a rehearsal. Raises UsageError, Unavailable."""
+    from shared.adapters.mongodb.client import connect
+    from shared.adapters.mongodb.rehearsal import MongoRehearsal
+
+    return MongoRehearsal(connect(uri))
 
 
 def connect_moving(uri: str) -> MongoMoving:

@@ -58,7 +58,7 @@ resource "azurerm_storage_management_policy" "host" {
 }
 
 resource "azurerm_storage_queue" "work" {
-  for_each           = toset(["backup-parts", "deploys", "chat-commands", "notifications"])
+  for_each           = toset(["backup-parts", "deploys", "rehearsals", "chat-commands", "notifications"])
   name               = each.key
   storage_account_id = azurerm_storage_account.host.id
 }
