@@ -105,11 +105,21 @@ def _check_quota(store: Store, quota: Object, pod: Object) -> None:
         raise forbidden_error("pods", "", name, f"exceeded quota: {quota['metadata']['name']}, {why}")
 
 
+def list_counted_containers(pod: Object) -> list[Object]:
+    """Those whose resources add up: what keeps running, sidecars among it.
+
+    An initial container that asks for more than all of them together would count in their place; none does.
+    https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/#resource-sharing-within-containers
+    """
+    initial = pod["spec"].get("initContainers") or ()
+    return [*(one for one in initial if one.get("restartPolicy") == "Always"), *pod["spec"]["containers"]]
+
+
 def _missing(pod: Object, resource: str) -> str:
     kind, _, what = resource.partition(".")
     without = [
         each["name"]
-        for each in pod["spec"]["containers"]
+        for each in (*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"])
         if what not in ((each.get("resources") or {}).get(kind) or {})
     ]
     return ",".join(without)
@@ -122,7 +132,7 @@ def _use_of(pod: Object, resource: str) -> Decimal:
     return sum(
         (
             parse_quantity(((each.get("resources") or {}).get(kind) or {}).get(what, "0"))
-            for each in pod["spec"]["containers"]
+            for each in list_counted_containers(pod)
         ),
         Decimal(),
     )

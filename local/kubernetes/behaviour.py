@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from local.kubernetes.errors import Object
 
@@ -12,6 +13,18 @@ _SUBSTITUTION = re.compile(r"\$\([^()]*\)")  # what a server's arguments are mad
 _EXIT = re.compile(r"\bexit\s+(\d+)")
 _SLEEP = re.compile(r"\bsleep\s+(\d+(?:\.\d+)?|infinity)")
 _ECHO = re.compile(r"\becho\s+(?:\"([^\"]*)\"|'([^']*)'|([^;&|]*))")
+
+
+class PodProgram(Protocol):
+    """A program of ours that runs in the place of a container's."""
+
+    def find_exit(self) -> tuple[int, str] | None:
+        """Its exit code and the last lines that it wrote; None while it runs."""
+        ...
+
+    def stop(self) -> None:
+        """End it. May be called twice."""
+        ...
 
 
 @dataclass(slots=True)
@@ -37,8 +50,17 @@ class Behaviour:
     """What node-exporter measures on a node, and Prometheus tells if it is there."""
     listeners: dict[tuple[str, int], tuple[str, int]] = field(default_factory=dict)
     """By a part of the image's name and a port of its pods: who answers there, as host and port of ours."""
+    programs: dict[tuple[str, str], Callable[[Object], PodProgram]] = field(default_factory=dict)
+    """By a part of the image's name and the container's name: what really runs, made of the container."""
     paused: bool = False
     """Nodes and controllers do nothing at all, as if they were down."""
+
+    def find_program(self, container: Object) -> Callable[[Object], PodProgram] | None:
+        """What runs in the container; None if that is simulated by what follows."""
+        for (part, name), start in self.programs.items():
+            if container["name"] == name and part in str(container.get("image", "")):
+                return start
+        return None
 
     def can_pull(self, image: str) -> bool:
         """Whether the image can be had."""

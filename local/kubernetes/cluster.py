@@ -13,7 +13,7 @@ from typing import Any
 from local.kubernetes import deletion
 from local.kubernetes.access import User, make_token, service_account
 from local.kubernetes.addons import seed_objects
-from local.kubernetes.behaviour import Behaviour
+from local.kubernetes.behaviour import Behaviour, PodProgram
 from local.kubernetes.errors import Object
 from local.kubernetes.listing import Pages
 from local.kubernetes.registry import Registry, Write
@@ -36,6 +36,7 @@ class EmbeddedCluster:
         self.requests: list[Request] = []
         self.logs: dict[tuple[str, str, str], list[str]] = {}
         self.timers: dict[Hashable, float] = {}
+        self.programs: dict[tuple[str, str], PodProgram] = {}  # by the pod's uid and the container's name
         self.admin_token = secrets.token_urlsafe(24)
         self.tokens: dict[str, User] = {self.admin_token: ADMIN}
         self.bound: dict[str, tuple[str, str, datetime | None]] = {}  # namespace, Secret, end

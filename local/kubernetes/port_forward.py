@@ -38,7 +38,7 @@ async def forward_port(
     if asked != [""] and not protocols:
         # The handshake of golang.org/x/net/websocket answers 403 with an empty body.
         return web.Response(status=403)
-    if (pod.get("status") or {}).get("phase") != "Running":
+    if not has_sandbox(pod):
         raise ApiError(500, "InternalError", f'sandbox container "{pod["metadata"]["uid"]}" is not running')
     # An empty list and not the names we know: the server takes the first that the client asks for.
     socket = web.WebSocketResponse(protocols=protocols[:1], max_msg_size=32 << 20, timeout=2.0)
@@ -53,6 +53,20 @@ async def forward_port(
         if isinstance(transport, asyncio.WriteTransport):
             abort_connection(transport)  # the kubelet does not wait for the client's goodbye
     return socket
+
+
+def has_sandbox(pod: Object) -> bool:
+    """Whether a container of it runs: the kubelet asks no more, and a sidecar's pod is Pending for long.
+
+    That a pod must be Running is kubectl's own rule.
+    https://github.com/kubernetes/kubernetes/blob/v1.34.0/pkg/kubelet/kuberuntime/kuberuntime_container.go
+    """
+    status = pod.get("status") or {}
+    rows = (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ()))
+    ended = status.get("phase") in ("Succeeded", "Failed")
+    return not ended and (
+        status.get("phase") == "Running" or any("running" in one.get("state", {}) for one in rows)
+    )
 
 
 def _find_pod(cluster: EmbeddedCluster, target: RequestTarget) -> Object:
@@ -117,7 +131,9 @@ class _PortStream:
 
     def _find_listener(self) -> tuple[str, int] | None:
         """Who listens on the port of the pod, by a part of its image's name."""
-        images = [str(each.get("image", "")) for each in self._pod["spec"]["containers"]]
+        spec = self._pod["spec"]
+        every = (*(spec.get("initContainers") or ()), *spec["containers"])
+        images = [str(each.get("image", "")) for each in every]
         for (part, port), address in self._cluster.behaviour.listeners.items():
             if port == self._port and any(part in image for image in images):
                 return address
@@ -145,7 +161,7 @@ class _PortStream:
         meta = self._pod["metadata"]
         while True:
             pod = self._cluster.get("Pod", meta["name"], meta["namespace"])
-            if pod is None or (pod.get("status") or {}).get("phase") != "Running":
+            if pod is None or not has_sandbox(pod):
                 return
             await asyncio.sleep(_LOOK_SECONDS)
 

@@ -13,7 +13,7 @@ from shared.kernel.errors import GroundcrewError, NotFound, Unavailable
 from shared.kernel.versions import Version
 from shared.rehearsal.decide import build_measures, describe_timeout, judge_end
 from shared.rehearsal.deps import RehearsalDeps
-from shared.rehearsal.model import ChatPlan, MigrationControl, ScriptState
+from shared.rehearsal.model import ChatPlan, MigrationControl, RehearsalPod, ScriptState
 from shared.rehearsal.observe import explain_exit
 from shared.rehearsal.ports import StartedChat
 from shared.rehearsal.stage import RehearsalStage
@@ -111,8 +111,10 @@ class ChatStart:
                     self._stage.database.measure_bytes(),
                 )
                 watch.note(control, size, deps.clock.now())
-            self._check_pod(watch.control)
-            if self._answers(user, token):
+            pod = self._check_pod(watch.control)
+            # Not asked while it migrates: it listens only after that.
+            may_answer = pod.chat_running and (watch.settled is not None or watch.control is None)
+            if may_answer and self._answers(user, token):
                 return ""
             if deps.clock.now() >= end:
                 return describe_timeout(watch.control, deps.policy.start_within)
@@ -122,10 +124,10 @@ class ChatStart:
         copy = self._stage.database
         watch.note(copy.read_control(self._name), copy.measure_bytes(), self._deps.clock.now())
 
-    def _check_pod(self, control: MigrationControl | None) -> None:
+    def _check_pod(self, control: MigrationControl | None) -> RehearsalPod:
         pod = self._deps.cluster.observe_rehearsal(self._stage.job)
         if not pod.ended:
-            return
+            return pod
         problem, is_verdict = judge_end(pod, explain_exit(pod))
         if not is_verdict:
             raise Unavailable("the rehearsal's pod ended in the middle", value=problem)

@@ -17,6 +17,7 @@ from local.kubernetes.registry import Write, format_timestamp
 MANAGER = "kube-controller-manager"
 KUBELET = "kubelet"
 # kubernetes/apimachinery, pkg/util/rand: no vowels, so that no word comes of it, and no 0, 1 and 3.
+_LOOK_SECONDS = 0.1
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 
 
@@ -43,6 +44,10 @@ class Context:
             return True
         self.next_due = min(self.next_due, deadline)
         return False
+
+    def look_again(self) -> None:
+        """Let the next step come soon: something changes that no object tells of."""
+        self.next_due = min(self.next_due, self.monotonic + _LOOK_SECONDS)
 
     def is_waiting(self, key: Hashable) -> bool:
         """Whether a deadline that was asked for before has not come yet."""

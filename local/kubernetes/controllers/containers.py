@@ -6,7 +6,7 @@ import copy
 import hashlib
 
 from local.kubernetes.addons import NODE
-from local.kubernetes.behaviour import container_output
+from local.kubernetes.behaviour import PodProgram, container_output
 from local.kubernetes.controllers.common import KUBELET, Context, short_digest, with_condition
 from local.kubernetes.defaults import stable_address
 from local.kubernetes.errors import Object
@@ -44,6 +44,8 @@ def update_containers(context: Context, pod: Object) -> None:
     else:
         status["containerStatuses"] = [_waiting_status(each, waiting) for each in containers]
     _summarize_pod(context, pod, status, done)
+    if status["phase"] in ("Succeeded", "Failed"):
+        stop_programs(context, pod)  # sidecars end after the containers that they are beside
     context.set_status(pod, status, KUBELET)
 
 
@@ -202,12 +204,18 @@ def _launch_container(context: Context, pod: Object, container: Object, status: 
     place = (pod["metadata"]["namespace"], pod["metadata"]["name"], container["name"])
     lines = container_output(container) or [f"{container['name']} started from {container['image']}"]
     context.cluster.logs[place] = lines
+    if start := context.behaviour.find_program(container):
+        context.cluster.programs[uid, container["name"]] = start(container)
     context.event(pod, "Started", f"Started container {container['name']}", source=KUBELET)
 
 
 def _while_running(
     context: Context, container: Object, status: Object, key: tuple[object, ...], initial: bool
 ) -> None:
+    program = context.cluster.programs.get((str(key[0]), str(key[1])))
+    if program is not None:
+        _follow_program(context, container, status, program, initial=initial)
+        return
     ending = context.behaviour.find_exit(container, initial=initial)
     if ending is not None and context.is_due((*key, "end"), ending[1]):
         started = status["state"]["running"]["startedAt"]
@@ -219,6 +227,32 @@ def _while_running(
     delay = context.behaviour.readiness_delay(container)
     if delay is not None and not status["ready"] and context.is_due((*key, "ready"), delay):
         status["ready"] = True
+
+
+def _follow_program(
+    context: Context, container: Object, status: Object, program: PodProgram, *, initial: bool
+) -> None:
+    """What became of a program that really runs. While it runs it is ready: who asks it finds out more."""
+    ending = program.find_exit()
+    if ending is None:
+        status["ready"] = True
+        context.look_again()
+        return
+    code, lines = ending
+    started = status["state"]["running"]["startedAt"]
+    terminated: Object = {"exitCode": code, "reason": "Error" if code else "Completed"}
+    # https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/
+    if code and container.get("terminationMessagePolicy") == "FallbackToLogsOnError":
+        terminated["message"] = lines[-2048:]
+    status["state"] = {"terminated": {**terminated, "startedAt": started, "finishedAt": context.now}}
+    status |= {"ready": initial and code == 0, "started": False}
+
+
+def stop_programs(context: Context, pod: Object) -> None:
+    """With the pod ends what runs in it."""
+    uid = pod["metadata"]["uid"]
+    for key in [key for key in context.cluster.programs if key[0] == uid]:
+        context.cluster.programs.pop(key).stop()
 
 
 def _after_end(context: Context, pod: Object, status: Object, policy: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 
 from local.kubernetes.addons import ALLOCATABLE, NODE
+from local.kubernetes.admission import list_counted_containers
 from local.kubernetes.controllers import containers
 from local.kubernetes.controllers.common import Context, live_pods, with_condition
 from local.kubernetes.deletion import PODS
@@ -35,6 +36,7 @@ def _stop_pod(context: Context, pod: Object) -> None:
         (meta["uid"], "stop"), min(grace, context.behaviour.stop_seconds)
     ):
         return
+    containers.stop_programs(context, pod)
     context.store.remove(PODS, meta["namespace"], meta["name"])
     context.forget_timers(meta["uid"])
     for key in [key for key in context.cluster.logs if key[:2] == (meta["namespace"], meta["name"])]:
@@ -82,7 +84,7 @@ def _scheduling_obstacle(context: Context, pod: Object) -> str:
 
 def _requested_amount(pod: Object, resource: str) -> float:
     total = 0.0
-    for container in pod["spec"].get("containers") or ():
+    for container in list_counted_containers(pod):
         resources = container.get("resources") or {}
         text = (resources.get("requests") or resources.get("limits") or {}).get(resource, "0")
         total += float(parse_quantity(text))

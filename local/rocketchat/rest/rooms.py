@@ -67,6 +67,7 @@ class ChatRoomRoutes:
         """For who is signed in: route, permission, whether a second factor is asked for."""
         return {
             ("GET", "rooms.info"): (self._info, "", False),
+            ("POST", "channels.create"): (self._create, "", False),
             ("POST", "chat.sendMessage"): (self._send, "", False),
             ("GET", "chat.getMessage"): (self._get, "", False),
             ("POST", "chat.delete"): (self._delete, "", False),
@@ -107,6 +108,13 @@ class ChatRoomRoutes:
         kind = "error-room-not-found"
         said = {"success": False, "error": f'The required "roomId" or "roomName" param is not valid [{kind}]'}
         return web.json_response({**said, "errorType": kind}, status=400)
+
+    async def _create(self, request: web.Request, user: ChatUser) -> Answer:
+        name = str((await request.json()).get("name"))
+        if any(room["name"] == name for room in self.rooms.rooms.values()):
+            return _refusal("error-duplicate-channel-name")
+        room = self.rooms.rooms[self.rooms.add_room(name, user.id)]
+        return web.json_response({"channel": {"_id": room["_id"], "name": name}, "success": True})
 
     async def _send(self, request: web.Request, user: ChatUser) -> Answer:
         given = (await request.json()).get("message") or {}
