@@ -25,7 +25,7 @@ import requests
 from rich.console import Console
 from rich.table import Table
 
-from local import compare, deploy_demo
+from local import compare, deploy_demo, rehearsal_demo
 from local.mongodb import MongoServer
 from local.rocketchat.seed import seed_database
 from local.rocketchat.writer import Writer
@@ -206,17 +206,25 @@ def _prove_equal(source_uri: str, target_uri: str, end: str) -> list[str]:
 
 
 def main() -> int:
-    """Run the demo in `.local/demo`, made anew. `--only deploys` leaves the backup out."""
+    """Run the demo in `.local/demo`, made anew.
+
+    `--only deploys` leaves the backup out; `--only rehearsal` shows what is shown only then.
+    """
     parser = argparse.ArgumentParser(prog="python -m local.demo", description=main.__doc__)
-    parser.add_argument("--only", choices=("backup", "deploys"))
+    parser.add_argument("--only", choices=("backup", "deploys", "rehearsal"))
     only = parser.parse_args().only
     state, steps = ROOT / ".local" / "demo", Steps()
     shutil.rmtree(state, ignore_errors=True)
     told = []
-    if only != "deploys":
+    if only == "rehearsal":
+        missing = rehearsal_demo.demo(state / "rehearsal", steps.step)
+        told.append(
+            missing or "[bold green]REHEARSED[/]: what would have failed at its start was not merged."
+        )
+    if only in (None, "backup"):
         back_up_and_restore(state, steps)
         told.append("[bold green]PROVEN[/]: what was backed up is what came back.")
-    if only != "backup":
+    if only in (None, "deploys"):
         missing = deploy_demo.demo(state / "deploys", steps.step)
         shipped = (
             "[bold green]SHIPPED[/]: a good merge is deployed, a bad one is undone, a forged one is refused."

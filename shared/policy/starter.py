@@ -71,6 +71,10 @@ deploy:
   approvals: 1
   allowed_chart_hosts: [rocketchat.github.io, charts.bitnami.com, registry-1.docker.io, nats-io.github.io]
   helm_timeout: 20m
+  # A new version is started on a copy of last night's backup first. Needs infra/chart/rbac-rehearsal.yaml.
+  #rehearsal:
+  #  when: majors
+  #  images: ["docker.io/library/mongo:8.0.15"]
 
 # After each deploy and each start: is every way to sign in there, does a message arrive? The channel needs
 # a user of its own, see GROUNDCREW_PROBE_USER. Try it: groundcrew probes run
