@@ -89,7 +89,7 @@ def _next_attempt(deps: RehearsalDeps, request: RehearsalRequest) -> Rehearsal:
     """The record with this attempt begun; a request that came without one gets one."""
     record = deps.store.request(request.sha, request.pull, request.environment, by=request.by)
     run = format_set_id(deps.clock.now())
-    return replace(record, state=RUNNING, attempts=record.attempts + 1, run=run)
+    return replace(record, state=RUNNING, attempts=record.attempts + 1, run=run, tool=deps.tool)
 
 
 def _interrupt(deps: RehearsalDeps, record: Rehearsal, error: GroundcrewError) -> Rehearsal:

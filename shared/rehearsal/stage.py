@@ -26,6 +26,7 @@ from shared.restore.drill.cluster.ports import PortTunnel
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 2.0
+_ANSWER_MS = 3000
 _REMOVAL = timedelta(minutes=2)  # mongod is given five seconds to stop; the rest is the node's
 _HINT = "See docs/runbooks/rehearsal.md."
 
@@ -51,7 +52,9 @@ def open_stage(
         pod = await_database(deps, spec.name)
         with closing(deps.cluster.forward_port(pod.name, MONGODB_PORT)) as tunnel:
             uri = f"mongodb://127.0.0.1:{tunnel.port}/?directConnection=true"
-            with closing(_await_answer(deps, spec.name, uri, tunnel)) as database:
+            # Short: while it is away the pod is asked why.
+            looks = f"{uri}&serverSelectionTimeoutMS={_ANSWER_MS}"
+            with closing(_await_answer(deps, spec.name, looks, tunnel)) as database:
                 yield RehearsalStage(spec.name, pod.name, uri, database)
     finally:
         _remove(deps, spec.name, on_left)

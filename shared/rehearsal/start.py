@@ -104,14 +104,11 @@ class ChatStart:
         deps, end = self._deps, watch.began + self._deps.policy.start_within
         while True:
             self._beat(_describe_wait(watch.control))
-            # MongoDB is busy while it migrates, and gone when the pod is: the pod says which.
-            with contextlib.suppress(Unavailable):
-                control, size = (
-                    self._stage.database.read_control(self._name),
-                    self._stage.database.measure_bytes(),
-                )
-                watch.note(control, size, deps.clock.now())
+            # First: MongoDB goes with the pod, and the Job that says why is removed minutes later.
             pod = self._check_pod(watch.control)
+            # MongoDB is busy while it migrates.
+            with contextlib.suppress(Unavailable):
+                self._look(watch)
             # Not asked while it migrates: it listens only after that.
             may_answer = pod.chat_running and (watch.settled is not None or watch.control is None)
             if may_answer and self._answers(user, token):

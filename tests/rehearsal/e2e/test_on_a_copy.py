@@ -19,6 +19,7 @@ import yaml
 
 from local.fakes.faults import Fault, FaultPlan, Killed, with_faults
 from local.kubernetes import KubernetesServer
+from local.kubernetes.behaviour import Behaviour
 from local.rocketchat.upgraded import UpgradeStage, run_in_pods
 from local.stack import ROOT
 from shared.adapters.chat_admin.rehearsed import connect_rehearsed
@@ -86,7 +87,8 @@ class Site(RehearsalWorld):
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    with KubernetesServer() as server:
+    # Slower than in other tests: a Job that ended must outlive the looks of a slow machine.
+    with KubernetesServer(behaviour=Behaviour(second=0.2)) as server:
         server.add({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "rocketchat"}}, *rights())
         made = Site()
         made.server, made.stage = server, run_in_pods(server, tmp_path / "copies")
