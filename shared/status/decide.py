@@ -1,7 +1,6 @@
 """What somebody who was woken has to know first: whether to get up, and for what.
 
-What cannot be seen is unknown and never good: a part that cannot be read, or that was last seen too long ago,
-is a finding of its own.
+What cannot be seen is unknown and never good: a part that cannot be read, or is too old, is a finding.
 """
 
 from __future__ import annotations
@@ -33,6 +32,7 @@ from shared.status.model import (
     Status,
 )
 from shared.status.probe_facts import judge_probe_facts
+from shared.status.rehearsal_facts import judge_rehearsal_facts
 from shared.status.secret_facts import SecretFacts
 
 # The tick looks every five minutes, the scan and the cycle once an hour.
@@ -92,8 +92,7 @@ def decide_verdict(status: Status) -> Verdict:
 
 def list_findings(status: Status) -> Iterator[StatusFinding]:
     """Everything that is not as it should be."""
-    # In the order in which somebody who was woken would ask: first whether people can work, then whether
-    # their data are safe.
+    # As somebody who was woken would ask: first whether people can work, then whether their data are safe.
     judges: dict[str, tuple[Part[Any], Callable[[Any, datetime], Iterator[tuple[Level, str]]]]] = {
         "server": (status.power, _judge_power),
         "probes": (status.probes, lambda facts, _now: _as_levels(judge_probe_facts(facts))),
@@ -106,6 +105,7 @@ def list_findings(status: Status) -> Iterator[StatusFinding]:
         "certificates": (status.certificates, _judge_certificates),
         "secrets": (status.secrets, _judge_secrets),
         "deploy": (status.deploy, _judge_deploy),
+        "rehearsal": (status.rehearsal, lambda one, now: _as_levels(judge_rehearsal_facts(one, now))),
         "snapshots": (status.snapshots, _judge_snapshots),
         "calendar": (status.runs, _judge_calendar),
         "jobs": (status.runs, _judge_runs),

@@ -15,6 +15,7 @@ from shared.kernel.errors import GroundcrewError
 from shared.records.rollup import DayTotals, JobNewest, RunEntry
 from shared.status.calendar_facts import CalendarFacts
 from shared.status.probe_facts import ProbeFacts
+from shared.status.rehearsal_facts import RehearsalFacts
 from shared.status.secret_facts import SecretFacts
 from shared.status.uptime_days import UptimeDay
 
@@ -284,6 +285,7 @@ class Status:
     cost: Part[CostFacts] = field(default_factory=_not_set_up)
     settings: Part[Mapping[str, str]] = field(default_factory=_not_set_up)
     probes: Part[ProbeFacts] = field(default_factory=_not_set_up)
+    rehearsal: Part[RehearsalFacts] = field(default_factory=_not_set_up)
     secrets: Part[SecretFacts] = field(default_factory=_not_set_up)
     holds: Part[Sequence[str]] = field(default_factory=_not_set_up)
     silences: Part[Sequence[str]] = field(default_factory=_not_set_up)

@@ -27,6 +27,7 @@ from shared.status.model import (
     Status,
 )
 from shared.status.probe_facts import describe_probe_facts
+from shared.status.rehearsal_facts import describe_rehearsal_facts
 from shared.status.secret_facts import SecretFacts
 
 _MEBIBYTE = 1 << 20
@@ -55,6 +56,7 @@ def list_rows(status: Status, findings: tuple[StatusFinding, ...]) -> list[Statu
         "certificates": (status.certificates, _describe_certificates),
         "secrets": (status.secrets, _describe_secrets),
         "deploy": (status.deploy, _describe_deploy),
+        "rehearsal": (status.rehearsal, describe_rehearsal_facts),
         "snapshots": (status.snapshots, _describe_snapshots),
         "jobs": (status.runs, _describe_runs),
         "queues": (status.queues, _describe_queues),

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from shared.status.collect import Readers
     from shared.status.model import DrillFacts, Status
     from shared.status.page import StatusPage
+    from shared.status.rehearsal_facts import RehearsalFacts
 
 
 def current_status() -> Status:
@@ -99,6 +100,7 @@ def _readers() -> Readers:
         "capture": lambda: signal_readers.read_capture(
             state(), trusted_catalogue().trusted, load_policy().backup.pitr
         ),
+        "rehearsal": _read_rehearsal,
         "probes": lambda: signal_readers.read_probes(state(), load_policy().probes),
         "alerts": lambda: signal_readers.read_alerts(state()),
         "routes": lambda: signal_readers.read_routes(state()),
@@ -134,6 +136,16 @@ def metrics_status() -> Status:
         "calendar": _read_calendar,
     }
     return collect_status({**_readers(), **more}, now, VERSION)
+
+
+def _read_rehearsal() -> RehearsalFacts:
+    from shared.status.model import NotSetUp
+    from shared.status.rehearsal_facts import RehearsalFacts
+    from shared.wiring import rehearsal
+
+    if not rehearsal.is_enabled():
+        raise NotSetUp("policy.yaml rehearses no deploys")
+    return RehearsalFacts(next(rehearsal.open_records().list_recent(), None))
 
 
 def _read_drill(state: Blobs) -> DrillFacts:

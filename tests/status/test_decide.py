@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from shared.formats.rehearsals import Rehearsal
 from shared.probes.model import ProbeName, ProbeOutcome, ProbeStatus
 from shared.records.rollup import JobNewest, build_entry
 from shared.status.decide import Level, decide_verdict, list_findings
@@ -32,6 +33,7 @@ from shared.status.model import (
     Status,
 )
 from shared.status.probe_facts import ProbeFacts
+from shared.status.rehearsal_facts import RehearsalFacts
 from shared.status.secret_facts import SecretFacts, SecretSummary
 from shared.status.view import list_rows
 
@@ -123,6 +125,13 @@ def probes(name: str, status: str) -> Any:
     }
 
 
+def rehearsal(state: str, age: timedelta = MINUTE) -> Any:
+    record = Rehearsal(
+        1, "a" * 40, 1, "production", state, "starting", "duplicate keys", "", False, 1, "ada", NOW, NOW - age
+    )
+    return {"rehearsal": Part(RehearsalFacts(record))}
+
+
 GOOD: dict[str, Any] = {
     **machine("running", up=True), **certificate("good"), **backup(), **drill(), **key_drill(),
     "capture": Part(CaptureFacts(20 * MINUTE, NOW)), "alerts": Part(AlertFacts((), NOW)),
@@ -139,6 +148,12 @@ CASES: dict[str, tuple[Level, Any]] = {
     "whether people can write is not known": (Level.LOOK, probes("message", "unknown")),
     "people can write": (Level.OK, probes("message", "ok")),
     "nobody has looked at the chat": (Level.UNKNOWN, {"probes": Part(problem="nobody has looked yet")}),
+    "a rehearsal failed": (Level.LOOK, rehearsal("failed")),
+    "a rehearsal could not end": (Level.LOOK, rehearsal("interrupted")),
+    "a rehearsal failed long ago": (Level.OK, rehearsal("failed", 8 * DAY)),
+    "a rehearsal passed": (Level.OK, rehearsal("passed")),
+    "a rehearsal runs": (Level.OK, rehearsal("running")),
+    "nothing was rehearsed yet": (Level.OK, {"rehearsal": Part(RehearsalFacts(None))}),
     "an old backup": (Level.ACT, backup(31 * HOUR)),
     "a backup just young enough": (Level.OK, backup(30 * HOUR)),
     "the head of the chain is gone": (Level.ACT, backup(head_problem="it is missing")),
