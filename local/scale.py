@@ -149,7 +149,7 @@ def _describe_span(seconds: float) -> str:
 
 # The one part of it that two cores can show; the rest would need a core for each worker.
 _GROWTH = (
-    " That workers add up until the server is the limit is measured above, under"
+    " How far workers add up until the server is the limit is measured above, under"
     " [several workers](#several-workers-on-one-queue)."
 )
 

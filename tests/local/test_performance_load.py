@@ -18,8 +18,8 @@ SOAK = {
 
 def test_each_number_of_workers_is_set_beside_one_with_what_limits_it() -> None:
     text = fanout_text(FANOUT)
-    assert "| 2 | 3.80 | 2.00× | the server's rate for a reader |" in text
-    assert "| 4 | 5.70 | 3.00× | the server's rate for all |" in text
+    assert "| 2 | 3.80 | 2.00× | 2 × 2 MB/s |" in text
+    assert "| 4 | 5.70 | 3.00× | 6 MB/s for all |" in text
     assert "4 workers read 3.10 MB/s together" in text.replace("\n", " ")
 
 
