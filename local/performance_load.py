@@ -39,8 +39,8 @@ def fanout_text(fanout: Section) -> str:
         f"{fanout['megabytes']:.0f} MB in one collection, in {fanout['parts']} ranges, by hosts that are"
         " processes of their own on one queue; each set was checked to have every part once and every"
         f" document. The server is made slow: it gives each reader {each:.2g} MB/s and all of them"
-        f" {together:.2g}, since two workers at full speed use up the two cores. It is to show whether queue,"
-        " leases and receipts stand in the way of more workers, and not how fast a MongoDB is. What is missing"
+        f" {together:.2g}, since two workers at full speed use up the two cores. It shows whether queue,"
+        " leases and receipts stand in the way of more workers, not how fast a MongoDB is. What is missing"
         " to the server's rate is what a part of 2 MiB costs beside being read, on a machine that does other"
         " work meanwhile; by default a part has 512 MiB."
     )
