@@ -120,11 +120,12 @@ def _images_reader() -> Callable[[], Collection[str]] | None:
 
 def _read_machines() -> Mapping[str, Mapping[str, str]]:
     """What each machine under schedule last said of itself."""
+    from shared.power.last_tick import load_last_tick
     from shared.power.records import PowerRecords
 
-    names = [
-        machine.name for machine in load_policy().power.machines if machine.name and machine.kind == "vm"
-    ]
+    # Those of the last tick, also of machines that policy finds by a tag; the record of one that was removed
+    # stays, and would go on to end.
+    names = [one.machine for one in load_last_tick(open_state())]
     records = PowerRecords(open_state())
     return {name: records.load(name).node for name in names}
 
