@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from local.funcignore import FuncIgnore
-from shared.adapters.kubernetes_schemas import ARCHIVE
+from shared.adapters.kubernetes_schemas import SCHEMAS
 from shared.kernel.errors import GroundcrewError, Unavailable
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -101,13 +101,19 @@ def _is_unneeded(path: Path) -> bool:
 
 
 def pack_schemas(package: Path) -> None:
-    """The strict schemas of every version in one zip, in place of thousands of files."""
-    source = package / "kubernetes-json-schema"
-    with zipfile.ZipFile(package / ARCHIVE, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        for path in sorted(source.glob("*-strict/*.json")):
-            if path.name != "all.json":
-                _add(archive, path.relative_to(source).as_posix(), path.read_bytes(), _PLAIN)
-    shutil.rmtree(source)
+    """The strict schemas of each version in a zip of its own, in place of thousands of files.
+
+    A deploy reads those of one version; the index of one zip with all would cost more than all else of it.
+    """
+    source = package / SCHEMAS
+    for folder in sorted(source.iterdir()):
+        if folder.name.endswith("-strict"):
+            target = folder.with_name(f"{folder.name}.zip")
+            with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+                for path in sorted(folder.glob("*.json")):
+                    if path.name != "all.json":
+                        _add(archive, path.name, path.read_bytes(), _PLAIN)
+        shutil.rmtree(folder)
 
 
 def compile_bytecode(folder: Path, python: str) -> None:

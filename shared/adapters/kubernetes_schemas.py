@@ -3,7 +3,7 @@
 Unknown fields are errors here, which `helm lint --strict` passes; kinds that no schema is known for, as those
 of custom resources, are told. The schemas are the data of `kubernetes-validate`. The library itself reads
 a version's definitions anew for each object (1.8 MB of JSON), and its data are 17,000 files, which
-`make package` puts into one archive: so they are read here.
+`make package` puts into an archive for each version: so they are read here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from functools import cache
-from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shared.deploy.model import Finding
@@ -23,12 +24,12 @@ from shared.kubernetes.manifest import Manifest
 from shared.kubernetes.objects import printable_name
 
 if TYPE_CHECKING:
-    from importlib.resources.abc import Traversable
-
     from jsonschema.protocols import Validator
 
-ARCHIVE = "schemas.zip"  # beside the package's modules, with the folders of `kubernetes-json-schema`
-_FOLDER = re.compile(r"v(\d+)\.(\d+)\.\d+-local-strict")
+SCHEMAS = (
+    "kubernetes-json-schema"  # a folder for each version, or an archive of it with `.zip` behind its name
+)
+_FOLDER = re.compile(r"v(\d+)\.(\d+)\.\d+-local-strict(?:\.zip)?")
 _DEFINITIONS = "_definitions.json"
 
 # The schemas' files are named by these.
@@ -115,14 +116,13 @@ def load_validator(kind: str, api_version: str, series: str) -> Validator:
     from jsonschema.validators import Draft202012Validator
     from referencing import Registry, Resource
 
-    folder = _folders()[_parse_series(series)]
     # A group's name is its first label there: rbac.authorization.k8s.io/v1 is rbac-v1.
     group, _, version = api_version.rpartition("/")
     name = f"{kind.lower()}-{group.partition('.')[0] + '-' if group else ''}{version}.json"
-    file = folder / name
-    if not file.is_file():
+    content = _read_schema(series, name)
+    if content is None:
         raise NotFound(f"no schema is known for {kind} of {api_version}", value=series)
-    schema = json.loads(file.read_bytes())
+    schema = json.loads(content)
     resources = [Resource.from_contents(schema), _load_definitions(series)]
     registry: Any = Registry().with_resources([(resource.id() or "", resource) for resource in resources])
     return Draft202012Validator(schema, registry=registry)
@@ -132,26 +132,35 @@ def load_validator(kind: str, api_version: str, series: str) -> Validator:
 def _load_definitions(series: str) -> Any:
     from referencing import Resource
 
+    definitions = _read_schema(series, _DEFINITIONS)
+    return Resource.from_contents(json.loads(definitions or b"{}"))
+
+
+def _read_schema(series: str, name: str) -> bytes | None:
+    """The file of that name in the version's folder, or None."""
     folder = _folders()[_parse_series(series)]
-    return Resource.from_contents(json.loads((folder / _DEFINITIONS).read_bytes()))
+    if folder.suffix != ".zip":
+        return (folder / name).read_bytes() if (folder / name).is_file() else None
+    archive = _open_archive(folder)
+    return archive.read(name) if name in archive.NameToInfo else None
+
+
+# Kept open, since to read its index costs more than to read a schema.
+@cache
+def _open_archive(path: Path) -> zipfile.ZipFile:
+    return zipfile.ZipFile(path)
 
 
 @cache
-def _folders() -> dict[tuple[int, int], Traversable]:
+def _folders() -> dict[tuple[int, int], Path]:
     folders = {}
-    for entry in _root().iterdir():
-        match = _FOLDER.fullmatch(entry.name)
-        if match:
-            folders[int(match[1]), int(match[2])] = entry
+    # Its spec, since to import the library is a tenth of what a deploy's first call costs.
+    spec = find_spec("kubernetes_validate")
+    for place in (spec and spec.submodule_search_locations) or ():
+        for entry in (Path(place) / SCHEMAS).iterdir():
+            if match := _FOLDER.fullmatch(entry.name):
+                folders[int(match[1]), int(match[2])] = entry
     return folders
-
-
-def _root() -> Traversable:
-    package = files("kubernetes_validate")
-    archive = package / ARCHIVE
-    if archive.is_file():
-        return zipfile.Path(str(archive))
-    return package / "kubernetes-json-schema"
 
 
 def _parse_series(series: str) -> tuple[int, int]:

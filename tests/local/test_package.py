@@ -261,7 +261,9 @@ def test_the_package_is_small_and_holds_bytecode(deployed: tuple[Path, Path]) ->
     names = {path.relative_to(deployed[0]).as_posix() for path in deployed[0].rglob("*") if path.is_file()}
     assert "__pycache__/function_app.cpython-313.pyc" in names
     assert f"{package.SITE}/pymongo/__init__.pyc" in names
-    assert f"{package.SITE}/kubernetes_validate/schemas.zip" in names
+    schemas = [name for name in names if "/kubernetes-json-schema/" in name]
+    assert all(name.endswith("-local-strict.zip") for name in schemas)
+    assert len(schemas) >= 10
     assert not [name for name in names if name.split("/")[0] in ("tests", "local", "cli", "docs", "infra")]
 
 
@@ -270,7 +272,8 @@ def test_the_packed_schemas_judge_as_those_in_files_do(deployed: tuple[Path, Pat
     code = (
         "from shared.adapters.kubernetes_schemas import list_series, validate\n"
         "pod = {'apiVersion': 'v1', 'kind': 'Pod', 'metadata': {'nam': 'a'}, 'spec': {'containers': []}}\n"
-        "print(len(list_series()), [str(finding) for finding in validate([pod], '1.36.0')])"
+        "unknown = {**pod, 'kind': 'Nothing'}\n"
+        "print(len(list_series()), [str(one) for one in validate([pod, pod, unknown], '1.36.0')])"
     )
     app = deployed[0]
     done = subprocess.run(
@@ -278,4 +281,5 @@ def test_the_packed_schemas_judge_as_those_in_files_do(deployed: tuple[Path, Pat
         env={"PYTHONPATH": f"{app / package.SITE}:{app}"},
     )  # fmt: skip
     assert int(done.stdout.split()[0]) >= 10
-    assert "unknown field nam" in done.stdout
+    assert done.stdout.count("unknown field nam") == 2
+    assert "no schema is known for this kind" in done.stdout
