@@ -137,11 +137,13 @@ def compile_bytecode(folder: Path, python: str) -> None:
 
 
 def compile_ahead(folder: Path, python: str) -> None:
-    """What each worker would compile in Python: methods of dataclasses, and regular expressions.
+    """What each worker would make in Python: methods of dataclasses, regular expressions, schemas of records.
 
-    See `shared.kernel.dataclass_code` and `shared.kernel.pattern_code`.
+    See `shared.kernel.dataclass_code`, `shared.kernel.pattern_code` and `shared.formats.prepared_schemas`.
     """
-    for module in ("shared.kernel.dataclass_code", "shared.kernel.pattern_code"):
+    for module in (
+        "shared.kernel.dataclass_code", "shared.kernel.pattern_code", "shared.formats.prepared_schemas",
+    ):  # fmt: skip
         _run_packaged(folder, python, module)
 
 

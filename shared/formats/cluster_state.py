@@ -11,12 +11,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, field
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 from shared.formats.extra_parts import UnreadItem
 from shared.formats.set_place import CLASSES, SET_ID
-from shared.formats.strict_json import require_form, strict_record
+from shared.formats.strict_json import require_form, strict_record, strict_validator
 from shared.kernel.errors import Corrupt
 
 FORMAT = 1
@@ -106,7 +105,7 @@ def encode_state(state: ClusterState) -> bytes:
 
 def decode_state(data: bytes, *, name: str) -> ClusterState:
     """Raises Corrupt naming the blob and the first bad field, and none of its values."""
-    from pydantic import ValidationError
+    from pydantic_core import ValidationError
 
     if len(data) > MAX_BYTES:
         raise Corrupt(f"{name} is too large for a cluster's state", value=f"more than {MAX_BYTES} bytes")
@@ -114,7 +113,7 @@ def decode_state(data: bytes, *, name: str) -> ClusterState:
         fields = json.loads(data)
         if not isinstance(fields, dict) or fields.get("format") != FORMAT:
             raise Corrupt(f"{name} is no cluster state of format {FORMAT}")
-        parsed: ClusterState = _adapter().validate_json(data, strict=True)
+        parsed: ClusterState = strict_validator(ClusterState).validate_json(data, strict=True)
         return parsed
     except ValidationError as error:
         place = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"])
@@ -134,13 +133,6 @@ def check_object(item: Mapping[str, Any]) -> None:
     require_form(OBJECT_NAME, name=str(meta.get("name")))
     if meta.get("namespace") is not None:
         require_form(NAMESPACE, namespace=str(meta["namespace"]))
-
-
-@cache
-def _adapter() -> Any:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(ClusterState)
 
 
 def _format_iso(value: object) -> str:

@@ -15,12 +15,14 @@ from datetime import datetime
 from functools import cache
 from typing import Any, TypeVar, cast, dataclass_transform
 
+from shared.formats.prepared_schemas import build_validator
 from shared.kernel.errors import Corrupt
 
 FORMAT = 1
 
 
 T = TypeVar("T")
+RECORDS: list[type] = []  # every class that was declared strict, for the package
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
@@ -28,6 +30,7 @@ def strict_record(cls: type[T]) -> type[T]:
     """A frozen dataclass whose JSON may have no other fields than its own."""
     decorated = dataclass(frozen=True, slots=True)(cls)
     decorated.__pydantic_config__ = {"extra": "forbid"}  # type: ignore[attr-defined]
+    RECORDS.append(decorated)
     return decorated
 
 
@@ -63,7 +66,7 @@ def canonical_json(fields: object) -> bytes:
 
 def decode_record(kind: type[T], data: bytes | dict[str, Any], *, name: str) -> T:
     """Parse a document of this module strictly. Raises Corrupt naming the blob and the first bad field."""
-    from pydantic import ValidationError
+    from pydantic_core import ValidationError
 
     try:
         fields = json.loads(data) if isinstance(data, bytes) else data
@@ -72,7 +75,7 @@ def decode_record(kind: type[T], data: bytes | dict[str, Any], *, name: str) -> 
         _check_format(getattr(kind, "FORMATS", (FORMAT,)), fields.get("format"), name)
         # Strictly, which JSON alone allows: a time is text there, and a number never is.
         text = json.dumps(_rename_key(fields, "class", "klass"))
-        parsed: T = _adapter(cast("Any", kind)).validate_json(text, strict=True)
+        parsed: T = strict_validator(cast("Any", kind)).validate_json(text, strict=True)
         return parsed
     except ValidationError as error:
         first = error.errors()[0]
@@ -82,19 +85,18 @@ def decode_record(kind: type[T], data: bytes | dict[str, Any], *, name: str) -> 
         raise Corrupt(f"{name} is not JSON", value=error) from error
 
 
+@cache
+def strict_validator(kind: Any) -> Any:
+    """What checks the JSON of a record of that class; once for each process."""
+    return build_validator(kind)
+
+
 def _check_format(known: Sequence[int], number: object, name: str) -> None:
     if type(number) is int and number > max(known):
         hint = "A newer Groundcrew wrote it: use that version or a later one to read it."
         raise Corrupt(f"{name} is of a newer format", value=number, hint=hint)
     if type(number) is not int or number not in known:  # True is 1
         raise Corrupt(f"{name} is of another format", value=number)
-
-
-@cache
-def _adapter(kind: Any) -> Any:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(kind)
 
 
 def _rename_key(value: Any, old: str, new: str) -> Any:
