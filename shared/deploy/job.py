@@ -17,7 +17,6 @@ from shared.deploy.deps import LEASE_DURATION, QUEUE, DeployDeps, RequeueAfter
 from shared.deploy.gates.evaluate import evaluate_gates
 from shared.deploy.gates.results import GateResults
 from shared.deploy.ordering import QueuedDeploy, select_next_deploy
-from shared.deploy.plan_comment.job import handle_plan_request
 from shared.deploy.plan_comment.request import is_plan_request, parse_plan_request
 from shared.deploy.progress import DeployState
 from shared.deploy.records.deploy_record import DeployRecord
@@ -44,8 +43,12 @@ def handle_message(deps: DeployDeps, documents: Sequence[Mapping[str, Any]]) -> 
     what is no valid request.
     """
     if len(documents) == 1:
-        handle = handle_plan_request if is_plan_request(documents[0]) else handle_request
-        return handle(deps, documents[0])
+        if not is_plan_request(documents[0]):
+            return handle_request(deps, documents[0])
+        # Here: a merge needs nothing of it.
+        from shared.deploy.plan_comment.job import handle_plan_request
+
+        return handle_plan_request(deps, documents[0])
     for document in documents:
         request = parse_plan_request(document) if is_plan_request(document) else parse_request(document)
         deps.queues.send(QUEUE, request.to_message())

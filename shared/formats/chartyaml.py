@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
+from yaml.composer import Composer
 
 from shared.formats.goyaml import Scalar, as_helm, as_sops
 from shared.kernel.errors import Refused
@@ -52,10 +53,20 @@ class _Problem(Exception):
         self.problem, self.problem_mark = problem, node.start_mark if node else None
 
 
-class _Loader(yaml.SafeLoader):
+# libyaml where PyYAML has it: the parser in Python takes a deploy's first call a twentieth of its CPU. Helm's
+# own parser is a port of libyaml.
+_Parser: Any = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
+
+
+class _Loader(Composer, _Parser):  # type: ignore[misc]
     """Bounded in depth and number; leaves it to others what a plain scalar is."""
 
     depth = nodes = 0
+
+    def __init__(self, text: str) -> None:
+        _Parser.__init__(self, text)
+        # In Python, since libyaml's own composer counts neither.
+        Composer.__init__(self)
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         self.depth += 1

@@ -25,6 +25,7 @@ from shared.kernel.errors import Refused, UsageError
 from shared.kernel.proxies import find_proxy
 from shared.kernel.secret import Secret
 from shared.kernel.timestamps import parse_optional_timestamp
+from shared.kernel.yaml_text import load_yaml
 
 if TYPE_CHECKING:
     from urllib3 import PoolManager
@@ -71,7 +72,7 @@ def parse_kubeconfig(content: Secret) -> Kubeconfig:
     import yaml
 
     try:
-        loaded = yaml.safe_load(content.reveal())
+        loaded = load_yaml(content.reveal())
         context = _find(loaded["contexts"], loaded["current-context"])["context"]
         cluster = _find(loaded["clusters"], context["cluster"])["cluster"]
         users = loaded.get("users") or ()

@@ -10,16 +10,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shared.kernel.codec import decode_json, encode_json
 from shared.kernel.errors import Corrupt, GroundcrewError, NotFound
 from shared.kernel.ports import Blobs
 from shared.kernel.timestamps import parse_optional_timestamp, parse_timestamp
-from shared.power.deps import PowerDeps
-from shared.power.job import run_tick
 from shared.power.model import PowerStatus
-from shared.power.reconcile import TickResult
+
+if TYPE_CHECKING:
+    from shared.power.deps import PowerDeps
+    from shared.power.reconcile import TickResult
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,9 @@ class SeenMachine:
 
 def run_recorded_tick(power: PowerDeps, *, only: str = "") -> list[TickResult]:
     """A tick whose sight is kept. Raises what the tick raises; what was seen before then stays as it was."""
+    # Here: a backup's worker reads what was seen, and needs nothing else of power.
+    from shared.power.job import run_tick
+
     results = run_tick(power, only=only, on_seen=partial(_note_changes, power, bool(only)))
     for one in results:
         facts = {"machine": one.machine, "state": str(one.state), "decision": str(one.decision)}

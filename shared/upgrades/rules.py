@@ -10,6 +10,7 @@ from typing import Any
 
 from shared.kernel.errors import Corrupt
 from shared.kernel.versions import Version
+from shared.kernel.yaml_text import load_yaml
 from shared.upgrades.model import LOGIN_PROBES, ProbeKind, RuleEffect, UpgradeRule
 
 _FILE = Path(__file__).with_name("rules.yaml")
@@ -32,7 +33,7 @@ def parse_rules(text: str) -> tuple[UpgradeRule, ...]:
     import yaml
 
     try:
-        data = yaml.safe_load(text)
+        data = load_yaml(text)
     except yaml.YAMLError as error:
         raise Corrupt("the rules of upgrades are no YAML", value=str(error)) from error
     if not isinstance(data, dict) or set(data) != {"rules"} or not isinstance(data["rules"], list):
