@@ -148,8 +148,11 @@ import functions, sys
 from re import _compiler
 del _compiler._parser.parse  # without which nothing new can be compiled
 from shared.deploy.model import PullRequest
+from shared.formats.backupset import SealRecord
+from shared.formats.strict_json import strict_validator
 from shared.wiring import load_policy
 import urllib3
+strict_validator(SealRecord)
 print(PullRequest.__init__.__code__.co_filename, load_policy().timezone, "pydantic" in sys.modules)
 """
     path = str(app / package.SITE)
