@@ -7,12 +7,15 @@ fresh worker a fifteenth of a second of CPU, and its answer is the same each tim
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 from typing import Any
 
+_REFERENCES = ("ref", "schema_ref")  # of a core schema: what other schemas name it by
+_ADDRESS = re.compile(r":\d{6,}")
 PACKED = Path(__file__).with_name("prepared_schemas.bin")  # in the package only
 
 
@@ -46,8 +49,24 @@ def pack_schemas(kinds: Sequence[type], path: Path = PACKED) -> None:
     from pydantic import TypeAdapter
 
     # Each for itself: who reads one record imports no class of the others.
-    packed = {_name_of(kind): pickle.dumps(TypeAdapter(kind).core_schema, protocol=5) for kind in kinds}
+    packed = {
+        _name_of(kind): pickle.dumps(_without_addresses(TypeAdapter(kind).core_schema), protocol=5)
+        for kind in kinds
+    }
     path.write_bytes(MAGIC_NUMBER + pickle.dumps(packed, protocol=5))
+
+
+def _without_addresses(value: Any) -> Any:
+    """The schema without the addresses in memory by which pydantic tells classes of one name apart.
+
+    They differ each time, and the same inputs are to give the same package.
+    """
+    if isinstance(value, dict):
+        return {
+            key: _ADDRESS.sub("", item) if key in _REFERENCES else _without_addresses(item)
+            for key, item in value.items()
+        }
+    return [_without_addresses(item) for item in value] if isinstance(value, list) else value
 
 
 def _name_of(kind: type) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,11 @@ def test_what_a_class_checks_itself_is_checked(packed: Path) -> None:
     assert complaints(piece, text % b"zz") == complaints(TypeAdapter(backupset.Piece), text % b"zz")
     with pytest.raises(ValidationError, match="lower is malformed"):
         piece.validate_json(text % b"zz")
+
+
+def test_nothing_in_the_file_differs_from_process_to_process(packed: Path) -> None:
+    assert b"shared.formats.backupset.Piece" in packed.read_bytes()
+    assert re.findall(rb"[\w.]+:\d{6,}", packed.read_bytes()) == []
 
 
 @pytest.mark.parametrize("fault", ["absent", "empty", "cut", "of another Python", "of another shape"])
