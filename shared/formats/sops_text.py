@@ -24,7 +24,9 @@ KeyPath = tuple[str, ...]
 Place = tuple[str | int, ...]
 _COMMENT = re.compile(r"^(\s*)#(ENC\[AES256_GCM,[^\]]*type:comment\])\s*$", re.MULTILINE)
 _PLAIN = re.compile(r"[\w/][\w./@+=-]*(?: [\w./@+=-]+)*")
-_ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff]")
+# Breaks that YAML knows beside ours, and what no YAML file may hold as it is: https://yaml.org/spec/1.1/#c-printable
+_ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+_UNQUOTABLE = re.compile("[\x00-\x08\x0a-\x1f]|" + _ESCAPED.pattern)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,7 @@ def format_value(leaf: ValueSpan) -> str:
     value, style = leaf.value, get_style(leaf)
     if not isinstance(value, str):
         return str(value).lower() if isinstance(value, bool) else repr(value)
-    if style == "'" and "\n" not in value:
+    if style == "'" and not _UNQUOTABLE.search(value):
         return "'" + value.replace("'", "''") + "'"
     if style is None and _is_plain(value):
         return value

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import json
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shared.formats import sops
@@ -188,6 +190,8 @@ TREES = st.dictionaries(KEYS, st.recursive(
 
 
 @settings(max_examples=60, deadline=None)
+@example({"a": "\ufffe"})
+@example({"a": ["\uffff", "it\u2028breaks"]})
 @given(TREES)
 def test_any_values_are_opened_as_they_were_sealed(tree: dict[str, object]) -> None:
     plain = sops.dump_values(tree)
@@ -198,3 +202,11 @@ def test_any_values_are_opened_as_they_were_sealed(tree: dict[str, object]) -> N
     text = seal(plain, "v", [RECIPIENT], SealRules(), NOW)
     assert sops.open_file(text, "v", MINE).tree == wanted
     assert sops.read_as_sops(open_text(text, "v", MINE), "v") == wanted
+
+
+@pytest.mark.parametrize("value", ["\ufffe", "\x07", "one\u2028two", "one\rtwo", "one\x85two"])
+def test_what_single_quotes_cannot_hold_is_opened_in_double_ones(value: str) -> None:
+    text = seal("a: " + json.dumps(value) + "\n", "v", [RECIPIENT], SealRules(), NOW)
+    quoted = re.sub(r"a: \"?(ENC\[[^\]]+\])\"?", r"a: '\1'", text)
+    assert quoted != text
+    assert sops.read_as_sops(open_text(quoted, "v", MINE), "v") == {"a": value}
