@@ -39,10 +39,14 @@ _POLL_SECONDS = 0.5
 
 def can_receive(client: object) -> bool:
     """Whether the driver has what this module uses, and replies come uncompressed."""
+    from pymongo.synchronous.pool import Connection
+
     options = getattr(getattr(client, "options", None), "pool_options", None)
     settings = getattr(options, "_compression_settings", None)
+    methods = ("send_message", "set_conn_timeout", "_raise_connection_failure")
+    has_names = hasattr(client, "_conn_for_reads") and all(hasattr(Connection, name) for name in methods)
     # A reply is compressed only if its request was, so that what is sent here would never be.
-    return hasattr(client, "_conn_for_reads") and settings is not None and not settings.compressors
+    return has_names and settings is not None and not settings.compressors
 
 
 def receive_reply(
