@@ -18,6 +18,7 @@ import pytest
 from cli.main import main
 from local.generate import GENERATED
 from local.helm import VARIABLE
+from local.real import sources
 from shared.formats import backupset, cluster_state, extra_parts
 from shared.formats.manifest import Signer
 from shared.settings import definitions
@@ -200,14 +201,19 @@ def test_every_make_target_is_in_the_makefile(path: Path) -> None:
 
 @each_document
 def test_every_setting_is_one_that_something_reads(path: Path) -> None:
-    known = {setting.name for setting in definitions.SETTINGS} | {VARIABLE}
+    known = {setting.name for setting in definitions.SETTINGS} | {VARIABLE, sources.VARIABLE}
     known |= {schedule_setting_name(timer) for timer in SCHEDULES}
     for workflow in (ROOT / "infra/github").rglob("*.yml"):  # variables of the chart's repository
         known |= set(re.findall(r"\bvars\.(GROUNDCREW_[A-Z0-9_]+)", workflow.read_text()))
     named = set(re.findall(r"\bGROUNDCREW_[A-Z0-9_]*[A-Z0-9]", path.read_text()))
     for_tests = {name for name in named if name.startswith("GROUNDCREW_TEST_")}
     assert named - for_tests <= known
-    read = "".join(file.read_text() for file in (ROOT / "tests").rglob("*.py") if file != Path(__file__))
+    read = "".join(
+        file.read_text()
+        for folder in ("tests", "local")
+        for file in (ROOT / folder).rglob("*.py")
+        if file != Path(__file__)
+    )
     assert not {name for name in for_tests if name not in read}
 
 
