@@ -73,7 +73,8 @@ class Stack:
         self.state_dir.mkdir(parents=True, exist_ok=True)
         lock = self._open.enter_context(lock_state_dir(self.state_dir))
         self.account = self.storage or self._open.enter_context(self._configure_azurite()).account
-        self.mongodb_uri = self._open.enter_context(
+        # Whoever brings a server needs none of ours, which would start for a second and listen for nothing.
+        self.mongodb_uri = self.environment.get("MONGODB_URI") or self._open.enter_context(
             source(self.state_dir / "mongodb", port=self.mongodb_port)
         )
         account = StorageAccount.by_connection_string(self.account.connection_string)

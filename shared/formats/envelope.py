@@ -23,9 +23,9 @@ SUFFIX = ".archive.zst.age"
 _WINDOW_LOG_LIMIT = 27  # 128 MiB: what `zstd -d` takes without being told to take more
 _PLAIN_BYTES = 4 << 20
 _PIECES_BEHIND = 8  # of about half a mebibyte: what one slice is compressed to
-# zstd's threads buffer several jobs of input and output each; small jobs, fed in small slices, save tens of MB of
-# a worker's memory. A job knows only the last quarter of a mebibyte before it, which costs a two-hundredth of
-# the size; a larger table of what was met gives more than that back, at the same time:
+# zstd's threads buffer several jobs of input and output each; small jobs, fed in small slices, save tens of
+# megabytes of a worker's memory. A job knows only the last quarter of a mebibyte before it, which costs a
+# two-hundredth of the size; a larger table of what was met gives more than that back, at the same time:
 # docs/adr/0021 has it for generated messages and for real text.
 _SLICE_BYTES, _JOB_BYTES = 1 << 20, 2 << 20
 _HASH_LOGS = {3: 18}  # by level; 17 is zstd's own
