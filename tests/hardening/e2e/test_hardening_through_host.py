@@ -41,8 +41,8 @@ class Site:
     database: Any
     chat: RestServer
 
-    def cli(self, *arguments: str, code: int = 0) -> Any:
-        done = run_groundcrew("hardening", *arguments, "--json", env={**os.environ, **self.settings})
+    def cli(self, *arguments: str, code: int = 0, command: str = "hardening") -> Any:
+        done = run_groundcrew(command, *arguments, "--json", env={**os.environ, **self.settings})
         assert done.returncode == code, done.stderr
         return json.loads(done.stdout)
 
@@ -65,7 +65,11 @@ def site(tmp_path: Path, take_account: Callable[[], EmulatedAccount]) -> Iterato
         database["users"].insert_one({**admin, "services": factor})
         chat = stack.enter_context(RestServer())
         user = chat.state.add_user(ChatUser("a", "anna", ["admin"]))
-        (tmp_path / "policy.yaml").write_text("hardening: {enabled: true}\n")
+        probe = chat.state.add_user(ChatUser("p", "groundcrew-probe"))
+        chat.rooms.add_room("probes", "p")
+        (tmp_path / "policy.yaml").write_text(
+            "hardening: {enabled: true}\nprobes: {enabled: true, channel: probes}\n"
+        )
         settings = {
             "AzureWebJobsStorage": account.connection_string,
             "GROUNDCREW_POLICY": str(tmp_path / "policy.yaml"),
@@ -73,6 +77,8 @@ def site(tmp_path: Path, take_account: Callable[[], EmulatedAccount]) -> Iterato
             "GROUNDCREW_CHAT": chat.url,
             "GROUNDCREW_ROCKETCHAT_USER": "a",
             "GROUNDCREW_ROCKETCHAT_USER_TOKEN": chat.state.add_token(user, "hardening"),
+            "GROUNDCREW_PROBE_USER": "p",
+            "GROUNDCREW_PROBE_TOKEN": chat.state.add_token(probe, "probes"),
             "GROUNDCREW_AGE_RECIPIENTS": generate_identity(post_quantum=False)[1],
             "GROUNDCREW_SIGNING_KEY": Signer.generate().secret_text(),
         }
@@ -114,3 +120,19 @@ def test_a_weak_server_is_audited_and_what_changes_then_is_drift(site: Site, tmp
     assert "would set Enable_CSP" in told
     assert "a second person has to approve" in told or "There is nobody to ask" in told
     assert site.chat.calls == []
+    _probe(site)
+
+
+def _probe(site: Site) -> None:
+    """The same server as people use it: a look, a way to sign in that is gone, what is shown of it."""
+    site.chat.rooms.services = ["keycloak"]
+    site.chat.rooms.public["Cloud_Workspace_AirGapped_Restrictions_Remaining_Days"] = -1
+    seen = site.cli("run", command="probes")
+    assert {one["name"]: one["status"] for one in seen["outcomes"]} == dict.fromkeys(
+        ("sign-in", "read-only", "message", "upload", "integrations"), "ok"
+    )
+    assert "over the realtime stream" in seen["outcomes"][2]["reason"]
+    assert (site.chat.rooms.messages, site.chat.rooms.files) == ({}, {})
+    site.chat.rooms.services = []
+    assert site.cli("run", command="probes", code=1)["outcomes"][0]["reason"].startswith("keycloak is not")
+    assert site.cli("show", command="probes", code=1)["outcomes"][0]["status"] == "failed"
