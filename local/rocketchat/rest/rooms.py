@@ -138,7 +138,8 @@ class ChatRoomRoutes:
             return _refusal("error-action-not-allowed")
         del self.rooms.messages[message["_id"]]
         self.rooms.files.pop(str((message.get("file") or {}).get("_id")), None)
-        return web.json_response({"_id": message["_id"], "message": message, "ts": "1", "success": True})
+        shown = {name: message[name] for name in ("_id", "rid", "u")}
+        return web.json_response({"_id": message["_id"], "message": shown, "ts": "1", "success": True})
 
     async def _upload(self, request: web.Request, user: ChatUser) -> Answer:
         if not self._is_member(user, request.match_info["rid"]):
