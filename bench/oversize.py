@@ -1,8 +1,8 @@
 """A body of 99 MiB without a signature, sent to the webhook: what it costs the app, and for how long.
 
-Once as the Terraform sets it, where the platform (here the embedded host) refuses what is longer than 4 MiB
-before the app sees it; once without that setting, where the worker gets the body whole, and the app's own
-limit answers. The memory is what the process's peak rises by; the worker is warm.
+Once as the Terraform sets it, where the platform (here the embedded host) refuses what is longer than GitHub
+sends before the app sees it; once without that setting, where the worker gets the body whole, and the app's
+own limit answers. The memory is what the process's peak rises by; the worker is warm.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import requests
 
 from bench.data import ROOT
 from bench.intake import served
+from shared.deploy.webhook.signature import MAX_BODY_BYTES
 
 _LIMIT = "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT"
 _BODY_BYTES = 99 << 20
@@ -22,7 +23,7 @@ _BODY_BYTES = 99 << 20
 
 def run() -> dict[str, dict[str, float]]:
     """`{"oversize": {capped_…, uncapped_…}}` in MB and seconds."""
-    capped = _send_oversize({_LIMIT: str(4 << 20)}, "capped")
+    capped = _send_oversize({_LIMIT: str(MAX_BODY_BYTES)}, "capped")
     return {"oversize": {**capped, **_send_oversize({_LIMIT: str(200 << 20)}, "uncapped")}}
 
 

@@ -26,6 +26,7 @@ from local.azurite import Azurite, EmulatedAccount
 from local.host.process import HostProcess
 from local.mongodb import source
 from shared.adapters.blobs import create_container
+from shared.deploy.webhook.signature import MAX_BODY_BYTES
 from shared.formats.agekeys import generate_identity, parse_identities
 from shared.formats.manifest import Signer
 from shared.kernel.errors import Locked
@@ -86,7 +87,7 @@ class Stack:
             "AzureWebJobsStorage": self.account.connection_string,
             "MONGODB_URI": self.mongodb_uri,
             "GROUNDCREW_POLICY": str(self.policy),
-            "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT": str(4 << 20),  # as infra/terraform sets it
+            "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT": str(MAX_BODY_BYTES),  # as infra/terraform sets it
             **self._create_keys(),
             **self.environment,
         }

@@ -29,8 +29,12 @@ def build_calendar(
 
 
 def first_lockout(entries: Sequence[CalendarEntry]) -> CalendarEntry | None:
-    """The earliest end of those that do not renew themselves in time; None if none is known."""
-    return next((entry for entry in entries if entry.deadline.at is not None and is_end(entry)), None)
+    """The earliest end of those that do not renew themselves in time; None if none is known.
+
+    What has been without fixes for years must not hide the day on which people are locked out.
+    """
+    ends = [entry for entry in entries if entry.deadline.at is not None and is_end(entry)]
+    return next((entry for entry in ends if not entry.is_past_life), ends[0] if ends else None)
 
 
 def find_news(entries: Sequence[CalendarEntry], told: Mapping[str, int]) -> CalendarNews:

@@ -62,6 +62,11 @@ class CalendarEntry:
     threshold: int | None = None
     warns_at: datetime | None = None
 
+    @property
+    def is_past_life(self) -> bool:
+        """Whether it is the end of fixes, and over: nobody is locked out by it, and it may stay so."""
+        return self.threshold == 0 and self.deadline.kind is DeadlineKind.END_OF_LIFE
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedSpan:

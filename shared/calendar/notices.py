@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from shared.calendar.decide import CalendarNews
 from shared.calendar.growth import RunawayCollection
-from shared.calendar.model import CalendarEntry
+from shared.calendar.model import CalendarEntry, DeadlineKind
 from shared.calendar.render import describe_entry
 from shared.kernel.timestamps import format_minute
 from shared.notifications.ports import Notice, Severity
@@ -61,9 +61,11 @@ def _reached_notice(severity: Severity, entries: Sequence[CalendarEntry]) -> Not
 
 
 def _severity(entry: CalendarEntry) -> Severity:
-    if entry.threshold is not None and entry.threshold <= 3:
+    # People can sign in on the day after an end of life as on the day before.
+    locks_out = entry.deadline.kind is not DeadlineKind.END_OF_LIFE
+    if entry.threshold is not None and entry.threshold <= 3 and locks_out:
         return Severity.CRITICAL
-    return Severity.WARNING if entry.threshold == 14 else Severity.INFO
+    return Severity.WARNING if entry.threshold is not None and entry.threshold <= 14 else Severity.INFO
 
 
 def _digest(known: Sequence[str]) -> str:

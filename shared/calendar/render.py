@@ -27,12 +27,14 @@ def describe_entry(entry: CalendarEntry) -> str:
 
 
 def describe_calendar(entries: Sequence[CalendarEntry]) -> str:
-    """In a line: the earliest lock-out, how many are near, and what is not known."""
+    """In a line: the earliest lock-out, how many are near, what gets no fixes, and what is not known."""
     first = first_lockout(entries)
-    near = sum(entry.threshold is not None for entry in entries)
+    past = [entry.deadline.name for entry in entries if entry.is_past_life]
+    near = sum(entry.threshold is not None and not entry.is_past_life for entry in entries)
     unknown = sum(entry.deadline.at is None for entry in entries)
     parts = [f"{_urgency(entries)}first end {describe_entry(first)}" if first else "no end is known"]
     parts += [f"{near} within 60 powered-on days"] if near else []
+    parts += [f"no fixes any more for {', '.join(past)}"] if past else []
     parts += [f"{unknown} not known"] if unknown else []
     return "; ".join(parts)
 
@@ -49,7 +51,7 @@ def is_over(summary: str) -> bool:
 
 def _urgency(entries: Sequence[CalendarEntry]) -> str:
     nearest = min((entry.threshold for entry in entries if entry.threshold is not None), default=None)
-    if nearest == 0:
+    if any(entry.threshold == 0 and not entry.is_past_life for entry in entries):
         return f"{OVER}: "
     return f"{NEAR}: " if nearest is not None and nearest <= _NEAR_DAYS else ""
 

@@ -58,6 +58,9 @@ def read_calendar(state: Blobs) -> CalendarFacts | None:
     ends: dict[str, datetime] = {}
     warnings: dict[str, datetime] = {}
     for entry in filter(is_end, calendar.entries):
+        # Over for years, it would hide the next end of its kind, and alert for ever. The status names it.
+        if entry.is_past_life:
+            continue
         kind = str(entry.deadline.kind)
         for found, time in ((ends, entry.deadline.at), (warnings, entry.warns_at)):
             if time is not None:

@@ -8,7 +8,10 @@ import pytest
 
 from shared.calendar.decide import build_calendar, find_news, first_lockout, update_told
 from shared.calendar.model import CalendarEntry, Deadline, DeadlineKind
+from shared.calendar.notices import build_notices
 from shared.calendar.powered import find_powered_days
+from shared.calendar.render import describe_calendar, is_near, is_over
+from shared.notifications.ports import Severity
 
 NOW = datetime(2026, 11, 28, 9, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -94,6 +97,25 @@ def test_the_first_lockout_is_the_earliest_end_that_is_known() -> None:
     assert first is not None
     assert first.deadline.name == "early"
     assert first_lockout(judge(unknown)) is None
+
+
+def test_what_has_no_fixes_any_more_hides_no_lockout_and_rings_nobody_up() -> None:
+    old = Deadline(DeadlineKind.END_OF_LIFE, "MongoDB 6.0", NOW - DAY * 90, "MongoDB gets no fixes any more")
+    entries = judge(old, end(50, "key"))
+    first = first_lockout(entries)
+    assert first is not None
+    assert first.deadline.name == "key"
+    assert first_lockout(judge(old)) == judge(old)[0]
+    summary = describe_calendar(entries)
+    assert summary.startswith("near: first end 2")
+    assert summary.endswith("1 within 60 powered-on days; no fixes any more for MongoDB 6.0")
+    assert is_near(summary)
+    assert not is_over(summary)
+    assert is_over(describe_calendar(judge(old, end(-1, "key"))))
+    (notice,) = build_notices(find_news(judge(old), {}))
+    assert notice.severity is Severity.WARNING
+    (notice,) = build_notices(find_news(judge(end(-1, "key")), {}))
+    assert notice.severity is Severity.CRITICAL
 
 
 def test_an_end_beyond_what_is_planned_has_no_count() -> None:

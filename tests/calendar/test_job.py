@@ -114,8 +114,8 @@ def test_people_are_told_once_for_each_threshold_and_when_it_is_averted(world: C
         Severity.INFO,
         Severity.INFO,
         Severity.WARNING,
-        Severity.CRITICAL,
-        Severity.CRITICAL,
+        Severity.WARNING,  # nobody is locked out by it
+        Severity.WARNING,
     ]
     assert "Kubernetes 1.35" in world.people.told[0].text
     world.people.told.clear()
@@ -205,6 +205,14 @@ def test_certificates_count_with_their_end_and_are_quiet_while_they_renew(world:
     assert facts.warnings["end of life"] == datetime(2027, 2, 14, tzinfo=UTC)
 
 
+def test_a_series_without_fixes_does_not_hide_the_next_one_that_ends(world: CalendarWorld) -> None:
+    world.kubernetes = "v1.33.1"
+    run_calendar(world.deps())
+    facts = read_calendar(world.state)
+    assert facts is not None
+    assert facts.ends["end of life"] == datetime(2027, 7, 1, tzinfo=UTC)  # of Rocket.Chat 8.5
+
+
 def test_a_missed_run_is_made_up_for(world: CalendarWorld) -> None:
     assert read_calendar(world.state) is None
     assert "first end 2027-03-01" in run_tick(world.deps())
@@ -260,8 +268,13 @@ def test_the_run_says_what_the_status_reads(world: CalendarWorld) -> None:
     assert verdict()[0] is Level.LOOK
     world.clock.advance(DAY * 40)
     level, text = verdict()
+    assert level is Level.LOOK
+    assert "no fixes any more for Kubernetes 1.35" in text
+    ended = CertificateEntry(SourceKind.HOST, "chat", CertificateState.GOOD, not_after=NOW + DAY * 119)
+    save_scan(world.state, CertificateScan(world.clock.now(), (ended,)))
+    level, text = verdict()
     assert level is Level.ACT
-    assert "over: end of life of Kubernetes 1.35" in text
+    assert "over: certificate of host chat" in text
 
 
 def test_a_runaway_collection_is_told_once_and_the_full_disk_is_in_the_calendar(world: CalendarWorld) -> None:

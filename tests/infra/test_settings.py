@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 from tests.infra import code, hcl
 
 # Settings that a deployed app has no use for, with the reason.
@@ -82,3 +85,13 @@ def test_the_host_takes_a_body_as_large_as_the_code_does() -> None:
     text = hcl.local(FOLDER, "platform")["FUNCTIONS_REQUEST_BODY_SIZE_LIMIT"]
     assert text == "${tostring(25 * 1024 * 1024)}"
     assert code.MAX_BODY_BYTES == 25 * 1024 * 1024
+    limit = re.search(r"FUNCTIONS_REQUEST_BODY_SIZE_LIMIT=(\d+)", (hcl.ROOT / "README.md").read_text())
+    assert limit is not None
+    assert int(limit[1]) == code.MAX_BODY_BYTES
+
+
+def test_bodies_that_are_read_at_a_time_fit_into_half_of_an_instance() -> None:
+    """2 GiB, the instance that Terraform takes."""
+    host = json.loads((hcl.ROOT / "host.json").read_text())["extensions"]["http"]
+    assert host["maxConcurrentRequests"] * code.MAX_BODY_BYTES <= 1 << 30
+    assert f"host.json, {host['maxConcurrentRequests']})" in (hcl.ROOT / "README.md").read_text()

@@ -78,7 +78,7 @@ locals {
     APPLICATIONINSIGHTS_CONNECTION_STRING     = var.insights_connection_string
     AzureWebJobsStorage__accountName          = var.host_account
     AzureWebJobsStorage__credential           = "managedidentity"
-    # Bytes. Larger bodies are refused by the host, before any of our code runs: the webhook takes 3 MiB.
+    # Bytes: as much as GitHub sends. Larger bodies are refused by the host, before any of our code runs.
     FUNCTIONS_REQUEST_BODY_SIZE_LIMIT = tostring(25 * 1024 * 1024)
   }
 
