@@ -75,12 +75,23 @@ def soak_text(soak: Section) -> str:
         f" {soak['valid_p50_milliseconds']:.0f} ms, 99 of 100 within {soak['valid_p99_milliseconds']:.0f} ms,"
         " on a machine that runs the sender, the storage and the worker as well."
     )
+    text += _describe_emulator(soak)
     memory = (
         f"Memory of the host with the worker in it, minute by minute, in MB:"
         f" {', '.join(f'{one:.0f}' for one in rss)}."
     )
     head = "| | sent | answers |\n|---|---|---|\n"
     return f"## Webhooks under load\n\n{head}{rows}\n{_wrap(text)}\n{_wrap(memory)}"
+
+
+def _describe_emulator(soak: Section) -> str:
+    if (slowest := soak.get("emulator_slowest_milliseconds")) is None:
+        return ""
+    return (
+        f" The emulator of storage, asked directly once a second meanwhile, took at most {slowest:.0f} ms. It"
+        " keeps its data in files here: with data in memory it removes every ten minutes what nobody refers"
+        " to, and answers nothing until that is done."
+    )
 
 
 def _list_answers(answers: Section) -> str:

@@ -99,6 +99,15 @@ def connect_queues() -> Queues:
     return open_queues(read_environment().host_storage(), retries=storage_retries())
 
 
+@cache
+def connect_endpoint_queues() -> Queues:
+    """The host's queues, for writes that a sender waits for."""
+    from shared.adapters.queues import open_queues
+    from shared.azure.storage.retries import ENDPOINT_RETRIES
+
+    return open_queues(read_environment().host_storage(), retries=ENDPOINT_RETRIES)
+
+
 def tool_name() -> str:
     """What writes the archives: `groundcrew <version>`."""
     # Into every archive: a set that reads oddly in years says which version wrote it.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from shared.kernel.errors import Unavailable, UsageError
 from shared.settings import chat_definitions, definitions
 from shared.settings.environment import parse_setting, read_environment
-from shared.wiring import connect_queues, load_policy, system_clock
+from shared.wiring import connect_endpoint_queues, load_policy, system_clock
 from shared.wiring.pages import page_access
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def build_chat_intake() -> ChatIntake:
         except UsageError as error:  # a mistake at one platform closes that one only
             secrets[platform], closed[platform] = (), error.public
     return ChatIntake(
-        make_group_commit(connect_queues()), system_clock(), read_queue_key(),
+        make_group_commit(connect_endpoint_queues()), system_clock(), read_queue_key(),
         secrets[ChatPlatform.ROCKETCHAT], secrets[ChatPlatform.SLACK],
         secrets[ChatPlatform.TEAMS], page_access(), closed,
     )  # fmt: skip

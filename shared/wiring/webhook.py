@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from shared.kernel.errors import UsageError
 from shared.settings import definitions
 from shared.settings.environment import read_environment
-from shared.wiring import connect_queues, load_policy
+from shared.wiring import connect_endpoint_queues, load_policy
 
 if TYPE_CHECKING:
     from shared.deploy.webhook.event import DeployTarget
@@ -21,7 +21,7 @@ def build_intake() -> WebhookIntake:
     """What the endpoint needs; without a secret it is made all the same, and stays closed."""
     from shared.deploy.webhook.intake import WebhookIntake, make_group_commit
 
-    commit = make_group_commit(connect_queues())
+    commit = make_group_commit(connect_endpoint_queues())
     return WebhookIntake(webhook_secrets(), deploy_targets(), commit, _find_access_problems)
 
 

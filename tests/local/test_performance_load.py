@@ -30,5 +30,11 @@ def test_answers_are_counted_by_kind() -> None:
     assert "150, 151" in text
 
 
+def test_how_long_the_emulator_itself_took_is_told_beside() -> None:
+    assert "emulator" not in soak_text(SOAK)
+    text = soak_text({**SOAK, "emulator_slowest_milliseconds": 212.4}).replace("\n", " ")
+    assert "took at most 212 ms" in text
+
+
 def test_what_was_not_measured_is_not_written_about() -> None:
     assert fanout_text({}) == soak_text({}) == ""

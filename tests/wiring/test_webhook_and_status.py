@@ -10,7 +10,7 @@ import pytest
 
 from shared.kernel.errors import UsageError
 from shared.settings.timers import SCHEDULES
-from shared.wiring import connect_queues, load_policy, open_state
+from shared.wiring import connect_endpoint_queues, load_policy, open_state
 from shared.wiring.status import _timer_intervals, metrics_tokens, read_badge
 from shared.wiring.webhook import build_intake, deploy_targets, webhook_secrets
 
@@ -29,7 +29,14 @@ Configure = Callable[..., None]
 
 
 def clear_caches() -> None:
-    for cached in (load_policy, build_intake, metrics_tokens, _timer_intervals, open_state, connect_queues):
+    for cached in (
+        load_policy,
+        build_intake,
+        metrics_tokens,
+        _timer_intervals,
+        open_state,
+        connect_endpoint_queues,
+    ):
         cached.cache_clear()
 
 

@@ -63,3 +63,14 @@ class Retries:
         middle, spread = self.pause_seconds(attempt), min(1.0, self.first_pause.total_seconds())
         drawn = random.uniform(max(0.0, middle - spread), middle + spread)  # noqa: S311 - no secret
         return max(drawn, min(retry_after, _LONGEST_RETRY_AFTER))
+
+
+# For what an endpoint writes while its sender waits: failed before GitHub's ten seconds are over, so that the
+# sender is refused, and the next write soon finds out that storage is back.
+ENDPOINT_RETRIES = Retries(
+    attempts=2,
+    first_pause=timedelta(milliseconds=500),
+    growth=0.5,
+    connect_timeout=timedelta(seconds=3),
+    read_timeout=timedelta(seconds=3),
+)

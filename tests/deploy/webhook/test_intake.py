@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
+import threading
 from datetime import timedelta
 from urllib.parse import quote
 
@@ -13,13 +15,14 @@ import pytest
 from local.fakes.forge import MemoryForge
 from local.fakes.queues import MemoryQueues
 from local.github import Repository, webhooks
+from shared.azure.storage.retries import ENDPOINT_RETRIES
 from shared.deploy.plan_comment.request import is_plan_request
 from shared.deploy.webhook import intake
 from shared.deploy.webhook.access import find_access_problems
 from shared.deploy.webhook.event import Accept, DeployTarget
 from shared.deploy.webhook.signature import MAX_BODY_BYTES
 from shared.kernel.errors import Refused, Unavailable
-from shared.kernel.group_commit import GroupCommit
+from shared.kernel.group_commit import PUT_TIMEOUT, GroupCommit
 
 SECRET, OLDER = "the-newer-secret", "the-one-that-goes"
 FORM = "application/x-www-form-urlencoded"
@@ -351,6 +354,47 @@ def test_of_what_is_written_together_a_failure_is_everybodys() -> None:
         return await asyncio.gather(*(commit.put("x") for _ in range(5)), return_exceptions=True)
 
     assert all(isinstance(one, Unavailable) for one in asyncio.run(crowd()))
+
+
+def test_storage_that_hangs_is_told_as_a_failure_and_what_was_refused_is_not_written_later(merged) -> None:
+    written: list[list[str]] = []
+    back = threading.Event()
+
+    def hang(items) -> None:
+        assert back.wait(60)
+        written.append(list(items))
+
+    async def deliver() -> list[int]:
+        commit = GroupCommit(hang, timeout=timedelta(milliseconds=50))
+        hook = intake.WebhookIntake((SECRET,), TARGETS, commit)
+        body = webhooks.encode_payload(merged)
+        headers = webhooks.delivery_headers("pull_request", body, SECRET)
+        try:
+            async with asyncio.timeout(60):
+                # Of the first the write is under way, the second waits behind it.
+                answers = [await intake.receive_delivery(hook, headers, body) for _ in range(2)]
+        finally:
+            back.set()
+        await put_until_stored(commit, "later")
+        return [answer.status for answer in answers]
+
+    assert asyncio.run(deliver()) == [503, 503]
+    items = [item for batch in written for item in batch]
+    assert len(items) - items.count("later") == 1  # the first, whose write went on
+
+
+async def put_until_stored(commit: GroupCommit, item: str) -> None:
+    """However slow the machine is: what waited before it was taken or dropped by then."""
+    async with asyncio.timeout(60):
+        while True:
+            with contextlib.suppress(Unavailable):
+                return await commit.put(item)
+
+
+def test_a_write_to_the_queue_has_failed_before_github_gives_up() -> None:
+    tries = ENDPOINT_RETRIES
+    pauses = sum(tries.pause_seconds(number) for number in range(1, tries.attempts))
+    assert tries.attempts * tries.read_timeout.total_seconds() + pauses < PUT_TIMEOUT.total_seconds() < 10
 
 
 def test_requests_that_are_put_together_fit_whatever_their_length(queues) -> None:
