@@ -72,7 +72,8 @@ def _assess_rule(rule: UpgradeRule, observation: UpgradeObservation) -> list[Upg
         return [_login_loss(rule, subject) for subject in result.subjects] + unknown
     names = _join_names([subject.name for subject in result.subjects])
     count = sum(subject.count for subject in result.subjects)
-    text = rule.consequence.format(names=names, count=f"{count:,}")
+    number = f"at least {count:,}" if result.at_least else f"{count:,}"
+    text = rule.consequence.format(names=names, count=number)
     return [UpgradeLoss(rule.id, _prefix(rule, text)), *unknown]
 
 

@@ -78,10 +78,14 @@ class ProbeSubject:
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """What a probe found: no subjects is nothing. `unknown` says why something was not counted."""
+    """What a probe found: no subjects is nothing. `unknown` says why something was not counted.
+
+    With `at_least` there are more than the subjects say: counting all of them took too long.
+    """
 
     subjects: tuple[ProbeSubject, ...] = ()
     unknown: str = ""
+    at_least: bool = False
 
 
 # What is looked for, for which: rules that share both are counted once.

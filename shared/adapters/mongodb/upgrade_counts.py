@@ -19,6 +19,7 @@ import pymongo.database
 from pymongo import ReadPreference, errors
 
 from shared.adapters.mongodb.client import UNAUTHORIZED, connect, translate_errors
+from shared.adapters.mongodb.message_links import count_message_links
 from shared.kernel.ports import Clock
 from shared.upgrades.licence import is_offline_licence
 from shared.upgrades.model import ProbeKey, ProbeKind, ProbeResult, ProbeSubject, UpgradeObservation
@@ -27,9 +28,8 @@ from shared.upgrades.scripts import breaks_in_strict_mode, calls_other_servers
 Database = pymongo.database.Database[dict[str, Any]]
 Query = dict[str, Any]
 
-# All of it, and the share of a query; only messages have to be read as a whole.
-_TOTAL_SECONDS = 9.0
-_TIMEOUT_MS, _MESSAGES_TIMEOUT_MS = 2_000, 5_000
+# All of it, and the share of a query.
+_TOTAL_SECONDS, _TIMEOUT_MS = 9.0, 2_000
 # Older statistics may be of another licence. They are written at each start and once a day:
 # RocketChat/Rocket.Chat, apps/meteor/server/cron/usageReport.ts
 _STATISTICS_AGE = timedelta(days=10)
@@ -67,10 +67,6 @@ _PUSH = ("Push_enable", "Push_enable_gateway")
 _PRIVATE_NAMES = (".local", ".internal", ".lan", ".home.arpa", ".svc", ".localhost")
 # Who is counted: people, not programs; somebody who was never switched off has no `active` in old databases.
 _ACTIVE: Query = {"active": {"$ne": False}, "type": {"$nin": ["bot", "app"]}, "_id": {"$ne": "rocket.cat"}}
-_LINK_FIELDS = (
-    "msg", "urls.url", "attachments.title_link", "attachments.image_url", "attachments.video_url",
-    "attachments.audio_url",
-)  # fmt: skip
 
 
 class MongoUpgradeProbes:
@@ -116,9 +112,12 @@ class _TimedReader:
         """The settings that the probes look at, read once."""
         return _read_settings(self)
 
-    def count(self, collection: str, query: Query, *, most_ms: int = _TIMEOUT_MS) -> int:
-        """How many documents fit."""
-        return self.database[collection].count_documents(query, maxTimeMS=self.limit_ms(most_ms))
+    def count(
+        self, collection: str, query: Query, *, most_ms: int = _TIMEOUT_MS, limit: int | None = None
+    ) -> int:
+        """How many documents fit, or `limit` if there are as many at least."""
+        options: dict[str, Any] = {} if limit is None else {"limit": limit}
+        return self.database[collection].count_documents(query, maxTimeMS=self.limit_ms(most_ms), **options)
 
 
 def _run_probe(reader: _TimedReader, key: ProbeKey) -> ProbeResult:
@@ -254,9 +253,7 @@ def _is_affected_hook(hook: Mapping[str, Any], is_affected: Callable[[str], bool
 
 
 def _count_message_links(reader: _TimedReader, path: str) -> ProbeResult:
-    pattern = {"$regex": re.escape(path)}
-    query = {"$or": [{field: pattern} for field in _LINK_FIELDS]}
-    return _number(reader.count("rocketchat_message", query, most_ms=_MESSAGES_TIMEOUT_MS))
+    return count_message_links(reader.count, path)
 
 
 def _count_personal_tokens(reader: _TimedReader, _parameter: str) -> ProbeResult:
