@@ -19,7 +19,8 @@ WATCHDOG = "watchdog"
 ALERTS = "alerts"
 TOPICS = frozenset({
     ALERTS, "backup", "calendar", "certificates", "cost", "deploy", "drift", "drill", "hardening",
-    "migrate", "notifications", "oplog", "poison", "power", "secrets", "settings", "snapshots", "timers",
+    "migrate", "notifications", "oplog", "poison", "power", "rehearsal", "secrets", "settings", "snapshots",
+    "timers",
 })  # fmt: skip
 
 

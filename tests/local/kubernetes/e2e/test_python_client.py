@@ -263,7 +263,11 @@ def test_certificates_are_custom_objects_with_a_status_of_their_own(cluster):
         "apiVersion": "cert-manager.io/v1",
         "kind": "Certificate",
         "metadata": {"name": "rocketchat"},
-        "spec": {"secretName": "rocketchat-tls", "dnsNames": ["chat.example.org"]},
+        "spec": {
+            "secretName": "rocketchat-tls",
+            "dnsNames": ["chat.example.org"],
+            "issuerRef": {"name": "letsencrypt"},
+        },
         "status": {"notAfter": "2000-01-01T00:00:00Z"},
     }
     made = api.create_namespaced_custom_object(*place, body)
