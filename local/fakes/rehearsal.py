@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from local.fakes.clock import ManualClock
 from local.fakes.scratch_cluster import MemoryScratchCluster, MemoryTunnel
 from shared.kernel.errors import Unavailable
+from shared.kubernetes.pod_requests import PodRequests
 from shared.rehearsal.model import CHAT, DATABASE, MigrationControl, RehearsalPod, ScriptState
 from shared.rehearsal.observe import parse_rehearsal_pod
 
@@ -62,10 +63,15 @@ class MemoryRehearsalCluster(MemoryScratchCluster):
     def __init__(self, clock: ManualClock, upgrade: MemoryUpgrade) -> None:
         super().__init__(clock, "groundcrew-rehearsal")
         self.upgrade, self.version = upgrade, "1.31.2"
+        self.known_requests: dict[str, PodRequests] | None = {}
 
     def get_version(self) -> str:
         """See `RehearsalCluster.get_version`."""
         return self.version
+
+    def list_known_requests(self) -> Mapping[str, PodRequests] | None:
+        """See `RehearsalCluster.list_known_requests`."""
+        return self.known_requests
 
     def observe_rehearsal(self, job: str) -> RehearsalPod:
         """See `RehearsalCluster.observe_rehearsal`."""

@@ -16,7 +16,7 @@ from shared.restore.drill.cluster.model import NamespaceSetup, ScratchJob, Scrat
 from shared.restore.drill.cluster.observe import parse_job, parse_scratch_pod
 
 GIB = 1 << 30
-ROOMY_NODE = Node("node", True, 16 * GIB, 4 * GIB, 120 * GIB, disk_free_bytes=80 * GIB)
+ROOMY_NODE = Node("node", True, 16 * GIB, 4 * GIB, 120 * GIB, disk_free_bytes=80 * GIB, cpus=4.0)
 
 
 class MemoryTunnel:

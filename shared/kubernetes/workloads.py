@@ -101,6 +101,7 @@ class Node:
     disk_free_bytes: float | None = None
     images: frozenset[str] = frozenset()  # as `image_name` spells them
     images_bytes: float = 0.0
+    cpus: float = 0.0  # cores that pods may have, requested or not
 
     @property
     def memory_free_bytes(self) -> float | None:
@@ -236,6 +237,7 @@ def parse_node(
         (disks or {}).get(name),
         list_image_names(status.get("images")),
         sum_image_bytes(status.get("images")),
+        parse_quantity_or_zero(allocatable.get("cpu", 0)),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from shared.formats.backupset import Manifest
@@ -11,9 +11,10 @@ from shared.formats.rehearsals import FAILED, PASSED, RehearsalMeasures, Rehears
 from shared.kernel.durations import format_duration
 from shared.kernel.errors import Refused, Unavailable
 from shared.kernel.versions import Version
+from shared.kubernetes.pod_requests import PodRequests
 from shared.kubernetes.workloads import Node
 from shared.mongodb.model import Timestamp
-from shared.rehearsal.manifest import MIN_KUBERNETES
+from shared.rehearsal.manifest import MIN_KUBERNETES, REQUESTED_CPUS
 from shared.rehearsal.model import MigrationControl, RehearsalPod
 from shared.restore.drill.cluster.decide import GIB, check_room
 
@@ -71,21 +72,51 @@ def name_job(run: str, owner: str) -> str:
     return f"rehearsal-{re.sub('[^a-z0-9-]', '-', run.lower())}-{owner[:6]}"
 
 
-def find_room(nodes: Sequence[Node], *, memory_bytes: int, storage_bytes: int, images: Sequence[str]) -> str:
-    """Which node has room for the pod, `images` by their full names. Raises Refused if none has.
+def find_room(
+    nodes: Sequence[Node],
+    requests: Mapping[str, PodRequests] | None,
+    *,
+    memory_bytes: int,
+    storage_bytes: int,
+    images: Sequence[str],
+) -> str:
+    """Which node has room for the pod, and what of it is not known; `images` by their full names.
 
-    Refused, and not Unavailable: nothing is begun, and a node does not grow by waiting.
+    `requests` are those that are known of the pods on each node, None if none are. Raises Refused if no node
+    has room: nothing is begun, and a node does not grow by waiting.
     """
+    needed = PodRequests(REQUESTED_CPUS, memory_bytes)
+    # A node that the scheduler will not choose is no candidate, however much of its memory and disk is free.
+    problems = {node.name: _find_shortage(node, (requests or {}).get(node.name), needed) for node in nodes}
+    candidates = [node for node in nodes if not problems[node.name]]
+    short = [problems[name] for name in sorted(problems) if problems[name]]
     missing = [image for image in images if not any(image in node.images for node in nodes)]
     # The first missing image is counted by the check itself.
     storage_bytes += max(0, len(missing) - 1) * 2 * GIB
+    hint = "Free some, take a larger VM for the day, or lower deploy.rehearsal.memory and chat_memory."
+    if short and not candidates:
+        raise Refused("no node has room for the rehearsal", value="; ".join(short), hint=hint)
+    image = (missing or list(images))[0]
     try:
-        return check_room(
-            nodes, memory_bytes=memory_bytes, storage_bytes=storage_bytes, image=(missing or list(images))[0]
-        )
+        room = check_room(candidates, memory_bytes=memory_bytes, storage_bytes=storage_bytes, image=image)
     except Unavailable as error:
-        hint = "Free some, take a larger VM for the day, or lower deploy.rehearsal.memory and chat_memory."
-        raise Refused("no node has room for the rehearsal", value=error.value, hint=hint) from error
+        value = "; ".join([*short, str(error.value)])
+        raise Refused("no node has room for the rehearsal", value=value, hint=hint) from error
+    whose = "all pods" if requests is None else "pods of other namespaces"
+    return f"{room}; what {whose} request of CPU and memory is unknown"
+
+
+def _find_shortage(node: Node, known: PodRequests | None, needed: PodRequests) -> str:
+    """What the node lacks for the scheduler, by the requests that are known; empty if it may have room."""
+    known = known or PodRequests()
+    cpus, memory = node.cpus - known.cpus, node.memory_bytes - known.memory_bytes
+    # Of a hundredth of a core and of a byte a sum of fractions says nothing.
+    if round(cpus, 2) < needed.cpus:
+        return f"{node.name} has {cpus:.2f} CPU not requested of {needed.cpus:.2f} needed"
+    if memory < needed.memory_bytes:
+        free, least = memory / GIB, needed.memory_bytes / GIB
+        return f"{node.name} has {free:.1f} GiB of memory not requested of {least:.1f} needed"
+    return ""
 
 
 def judge_end(pod: RehearsalPod, reason: str) -> tuple[str, bool]:

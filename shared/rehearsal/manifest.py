@@ -33,6 +33,9 @@ _TEMP_BYTES = 256 << 20
 _CHAT_STORAGE_BYTES = 2 << 30  # uploads on their way, and what Node writes
 _GATE_BYTES = 256 << 20
 _REMOVED_AFTER_SECONDS = 600
+_REQUESTED_CPUS = 0.25  # of each container: the scheduler's promise, while the limit is what it may take
+# Of the pod: MongoDB runs beside what waits, and then beside Rocket.Chat.
+REQUESTED_CPUS = 2 * _REQUESTED_CPUS
 MIN_KUBERNETES = "1.29"
 
 
@@ -163,7 +166,7 @@ def build_environment(spec: RehearsalSpec) -> dict[str, str]:
 def _resources(cpus: int, memory_bytes: int, storage_bytes: int) -> dict[str, Any]:
     # Requests are the limits: what the scheduler gives is what there is, and the node is not overcommitted.
     fixed = {"memory": str(memory_bytes), "ephemeral-storage": str(storage_bytes)}
-    return {"limits": {**fixed, "cpu": str(cpus)}, "requests": {**fixed, "cpu": "250m"}}
+    return {"limits": {**fixed, "cpu": str(cpus)}, "requests": {**fixed, "cpu": str(_REQUESTED_CPUS)}}
 
 
 def _restricted(user: int, *, read_only: bool) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from shared.kubernetes.pod_requests import PodRequests
 from shared.rehearsal.model import MigrationControl, RehearsalPod, ScriptState
 from shared.restore.drill.cluster.ports import ScratchCluster
 
@@ -14,6 +15,13 @@ class RehearsalCluster(ScratchCluster, Protocol):
 
     def get_version(self) -> str:
         """`1.31.2`: the API server's version."""
+        ...
+
+    def list_known_requests(self) -> Mapping[str, PodRequests] | None:
+        """By node what the pods of the release's namespace ask for; None if they may not be seen.
+
+        Of other namespaces nothing is known: to list their pods is to read the variables of them all.
+        """
         ...
 
     def observe_rehearsal(self, job: str) -> RehearsalPod:

@@ -66,6 +66,7 @@ def check_before(deps: RehearsalDeps, spec: RehearsalSpec) -> str:
     images = [normalize_image_name(image) for image in (spec.mongodb_image, spec.chat.image)]
     return find_room(
         deps.cluster.list_nodes(),
+        deps.cluster.list_known_requests(),
         memory_bytes=spec.memory_bytes + spec.chat_memory_bytes,
         storage_bytes=spec.storage_bytes,
         images=images,
@@ -78,6 +79,7 @@ def check_least(deps: RehearsalDeps) -> str:
     policy = deps.policy
     room = find_room(
         deps.cluster.list_nodes(),
+        deps.cluster.list_known_requests(),
         memory_bytes=policy.memory + policy.chat_memory,
         storage_bytes=size_storage(0, policy.storage_limit),
         images=[normalize_image_name(policy.images[0])],

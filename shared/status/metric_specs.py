@@ -155,6 +155,16 @@ METRICS = {
         "Objects of the release that differ from what was deployed, at the newest drift check.",
         ("release",),
     ),
+    "groundcrew_rehearsal_state": MetricSpec(
+        "1 for the state of the newest rehearsal of an upgrade, 0 for the others.",
+        ("state",),
+    ),
+    "groundcrew_rehearsal_timestamp_seconds": MetricSpec(
+        "When the newest rehearsal of an upgrade ended, or last said what it does.",
+    ),
+    "groundcrew_rehearsal_downtime_seconds": MetricSpec(
+        "Downtime of the upgrade that the newest rehearsal measured; absent unless it passed.",
+    ),
     "groundcrew_power_planned_up": MetricSpec(
         "Whether the machine should run now (1) or not (0) by schedule, orders and work in flight.",
         ("machine",),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from shared.formats.rehearsals import FAILED, INTERRUPTED, PASSED, REQUESTED, RUNNING
 from shared.probes.model import ProbeStatus
 from shared.status.calendar_facts import CalendarFacts
 from shared.status.metric_specs import METRICS
@@ -28,6 +29,7 @@ from shared.status.model import (
     Status,
 )
 from shared.status.probe_facts import ProbeFacts
+from shared.status.rehearsal_facts import RehearsalFacts
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -37,6 +39,7 @@ _PREFIX = "groundcrew_"
 POWER_STATES = (
     "running", "starting", "stopping", "stopped", "deallocating", "deallocated", "missing", "unknown",
 )  # fmt: skip
+REHEARSAL_STATES = (REQUESTED, RUNNING, PASSED, FAILED, INTERRUPTED)
 
 
 class Gauge(NamedTuple):
@@ -102,6 +105,7 @@ def _collectors(status: Status) -> Mapping[str, tuple[Part[Any], Callable[[Any],
         "snapshots": (status.snapshots, _snapshot_gauges),
         "certificates": (status.certificates, _certificate_gauges),
         "deploy": (status.deploy, _deploy_gauges),
+        "rehearsal": (status.rehearsal, _rehearsal_gauges),
         "power": (status.power, _power_gauges),
         "queues": (status.queues, _queue_gauges),
         "drill": (status.drill, _drill_gauges),
@@ -173,6 +177,18 @@ def _deploy_gauges(facts: DeployFacts) -> Iterator[Gauge]:
     yield Gauge("deploy_alarm_after_seconds", facts.alarm_after.total_seconds())
     if facts.drifted is not None:
         yield Gauge("deploy_drifted_objects", facts.drifted, release)
+
+
+def _rehearsal_gauges(facts: RehearsalFacts) -> Iterator[Gauge]:
+    record = facts.record
+    if record is None:
+        return  # none yet: five zeroes would read as a state that nobody knows
+    # Of the newest one only, without its commit: a label for each would be a series for each upgrade.
+    for state in REHEARSAL_STATES:
+        yield Gauge("rehearsal_state", float(record.state == state), {"state": state})
+    yield from _instant("rehearsal_timestamp_seconds", record.updated)
+    if record.downtime is not None:
+        yield Gauge("rehearsal_downtime_seconds", record.downtime.total_seconds())
 
 
 def _power_gauges(facts: PowerFacts) -> Iterator[Gauge]:

@@ -93,7 +93,8 @@ def _connect_cluster() -> RehearsalCluster:
     from shared.wiring.kubernetes import read_kubeconfig
 
     rules = load_policy().deploy
-    return connect_rehearsal(read_kubeconfig(), rules.rehearsal.namespace, rules.prometheus)
+    where = rules.rehearsal.namespace
+    return connect_rehearsal(read_kubeconfig(), where, rules.namespace, rules.prometheus)
 
 
 def handle_message(document: Mapping[str, Any]) -> str:

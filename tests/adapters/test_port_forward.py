@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import struct
 from typing import Any
@@ -78,6 +79,23 @@ def test_a_wrong_port_and_an_error_end_the_connection_and_are_told(
     received, told = read_all(*messages)
     assert received == b""
     assert problem in told
+
+
+@pytest.mark.parametrize(
+    ("words", "level"),
+    [
+        (b"dial tcp4 127.0.0.1:3000: connect: connection refused", logging.DEBUG),
+        (b"read tcp4 127.0.0.1:3000: connection reset by peer", logging.WARNING),
+    ],
+    ids=["nobody-listens", "lost"],
+)
+def test_a_port_on_which_nobody_listens_yet_is_no_warning_at_each_look(
+    words: bytes, level: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        _, told = read_all(*binary(b"\x00" + OPENED, b"\x01" + OPENED, b"\x01" + words))
+    assert words.decode() in told
+    assert [one.levelno for one in caplog.records if one.message == "kubernetes.forward_ended"] == [level]
 
 
 def test_texts_and_other_channels_are_no_data() -> None:

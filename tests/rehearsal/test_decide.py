@@ -12,6 +12,8 @@ from local.fakes.scratch_cluster import GIB, ROOMY_NODE
 from shared.formats.rehearsals import FAILED, PASSED, RehearsedProbe
 from shared.kernel.errors import NotFound, Refused
 from shared.kubernetes.chat_container import ChatContainer, find_chat_container
+from shared.kubernetes.pod_requests import PodRequests, sum_pod_requests
+from shared.kubernetes.workloads import Node
 from shared.rehearsal.blanked import EMPTIED_COLLECTIONS, SETTINGS, list_overrides
 from shared.rehearsal.decide import (
     check_kubernetes,
@@ -21,7 +23,7 @@ from shared.rehearsal.decide import (
     name_job,
     size_storage,
 )
-from shared.rehearsal.manifest import build_environment, build_job
+from shared.rehearsal.manifest import REQUESTED_CPUS, build_environment, build_job
 from shared.rehearsal.model import MigrationControl, RehearsalPod, RehearsalSpec
 from shared.rehearsal.observe import explain_exit, parse_rehearsal_pod
 
@@ -176,17 +178,62 @@ def test_three_times_the_data_is_asked_for_and_refused_above_the_limit() -> None
         size_storage(10 * GIB, 29 * GIB)
 
 
+IMAGES = ["docker.io/library/mongo:8.0.15", "registry.example/rocket.chat:9.0.0"]
+
+
+def room(
+    *nodes: Node, requests: dict[str, PodRequests] | None = None, known: bool = True, memory: int = 5 * GIB
+) -> str:
+    return find_room(
+        nodes, (requests or {}) if known else None, memory_bytes=memory, storage_bytes=4 * GIB, images=IMAGES
+    )
+
+
 def test_both_images_need_their_place_and_a_node_that_has_none_is_refused_for_good() -> None:
-    images = ["docker.io/library/mongo:8.0.15", "registry.example/rocket.chat:9.0.0"]
     # 4 GiB for the copy, a fifth of 120 GiB that stays free, and 2 GiB for each image.
-    for free, enough in ((31, False), (32, True)):
-        nodes = [replace(ROOMY_NODE, disk_free_bytes=free * GIB)]
-        sizes = {"memory_bytes": 5 * GIB, "storage_bytes": 4 * GIB}
-        if enough:
-            assert "has room" in find_room(nodes, images=images, **sizes)
-        else:
-            with pytest.raises(Refused, match="GiB of disk free"):
-                find_room(nodes, images=images, **sizes)
+    assert "node has room" in room(replace(ROOMY_NODE, disk_free_bytes=32 * GIB))
+    with pytest.raises(Refused, match="GiB of disk free"):
+        room(replace(ROOMY_NODE, disk_free_bytes=31 * GIB))
+
+
+def test_what_the_pods_of_the_release_request_is_not_there_for_the_rehearsal() -> None:
+    assert "node has room" in room(ROOMY_NODE, requests={"node": PodRequests(3.5, 11 * GIB)})
+    # What another node's pods ask for is taken from that one only.
+    assert "node has room" in room(ROOMY_NODE, requests={"other": PodRequests(4, 16 * GIB)})
+    with pytest.raises(Refused) as raised:
+        room(ROOMY_NODE, requests={"node": PodRequests(3.51, 0)})
+    assert raised.value.value == "node has 0.49 CPU not requested of 0.50 needed"
+    with pytest.raises(Refused) as raised:
+        room(ROOMY_NODE, requests={"node": PodRequests(0, 11 * GIB + 1)})
+    assert raised.value.value == "node has 5.0 GiB of memory not requested of 5.0 needed"
+
+
+def test_a_node_that_tells_no_cpu_has_none_to_give() -> None:
+    with pytest.raises(Refused, match="no node has room") as raised:
+        room(replace(ROOMY_NODE, cpus=0.0))
+    assert raised.value.value == "node has 0.00 CPU not requested of 0.50 needed"
+
+
+def test_another_node_is_taken_and_every_node_without_room_is_named_where_none_has() -> None:
+    full = {"node": PodRequests(4, 0)}
+    other = replace(ROOMY_NODE, name="other")
+    assert "other has room" in room(ROOMY_NODE, other, requests=full)
+    with pytest.raises(Refused) as raised:
+        room(ROOMY_NODE, replace(other, memory_used_bytes=12 * GIB), requests=full)
+    assert "node has 0.00 CPU" in str(raised.value.value)
+    assert "other has 4.0 GiB of memory free of 5.0" in str(raised.value.value)
+
+
+def test_what_requests_were_not_seen_is_said_and_not_taken_for_none() -> None:
+    assert "pods of other namespaces request of CPU and memory is unknown" in room(ROOMY_NODE)
+    assert "all pods request of CPU and memory is unknown" in room(ROOMY_NODE, known=False)
+    with pytest.raises(Refused, match="there is no node"):
+        room()
+
+
+def test_the_job_requests_what_is_looked_for_room_for() -> None:
+    spec = build_job(SPEC)["spec"]["template"]["spec"]
+    assert sum_pod_requests(spec) == PodRequests(REQUESTED_CPUS, SPEC.memory_bytes + SPEC.chat_memory_bytes)
 
 
 def test_one_probe_or_one_way_to_sign_in_that_fails_fails_the_rehearsal() -> None:

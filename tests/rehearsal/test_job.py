@@ -12,6 +12,7 @@ from shared.formats.manifest import Signer
 from shared.formats.rehearsals import FAILED, INTERRUPTED, PASSED, RUNNING
 from shared.kernel.errors import NotFound, Unavailable, UsageError
 from shared.kubernetes.access import AccessRight
+from shared.kubernetes.pod_requests import PodRequests
 from shared.notifications.ports import Severity
 from shared.records.holds import Holds
 from shared.records.rehearsals import RehearsalStore
@@ -29,6 +30,7 @@ DUPLICATE = (
 )
 SHA = "a" * 40
 OPEN = NamespaceSetup("restricted", isolated=False)
+FULL = {"node": PodRequests(4.0, 0.0)}
 RIGHT = AccessRight("batch", "jobs", "create", "groundcrew-rehearsal")
 EVICTED = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory"}
 
@@ -98,6 +100,7 @@ def test_what_goes_wrong_at_the_start_is_a_failed_rehearsal_that_names_it(
     ("break_it", "problem"),
     [
         (lambda w: setattr(w.cluster, "nodes", []), "no node has room for the rehearsal"),
+        (lambda w: w.cluster.known_requests.update(FULL), "node has 0.00 CPU not requested of 0.50"),
         (lambda w: setattr(w.cluster, "setup", None), "the namespace of rehearsals does not exist"),
         (lambda w: setattr(w.cluster, "setup", OPEN), "deny all traffic"),
         (lambda w: setattr(w.cluster, "version", "1.28.9"), "no sidecar containers"),
@@ -105,7 +108,7 @@ def test_what_goes_wrong_at_the_start_is_a_failed_rehearsal_that_names_it(
         (lambda w: w.clock.advance(timedelta(days=56)), "no backup is younger than 1 d 12 h"),
         (lambda w: setattr(w, "plan", _refuse), "nothing that starts Rocket.Chat"),
     ],
-    ids=["room", "namespace", "open", "version", "rights", "old", "plan"],
+    ids=["room", "cpu", "namespace", "open", "version", "rights", "old", "plan"],
 )  # fmt: skip
 def test_what_cannot_be_rehearsed_says_so_with_the_cure_and_begins_nothing(
     rehearsals, break_it, problem

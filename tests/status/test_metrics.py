@@ -10,13 +10,14 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from local.worker_calls import ROOT
+from shared.formats.rehearsals import PASSED, Rehearsal, RehearsalMeasures
 from shared.kernel.errors import Corrupt, Unavailable
 from shared.probes.model import ProbeName, ProbeOutcome, ProbeStatus
 from shared.records.rollup import JobNewest, build_entry
 from shared.status.calendar_facts import CalendarFacts
 from shared.status.collect import collect_status
 from shared.status.metric_specs import METRICS
-from shared.status.metrics import POWER_STATES, iter_gauges, render_metrics
+from shared.status.metrics import POWER_STATES, REHEARSAL_STATES, iter_gauges, render_metrics
 from shared.status.model import (
     AlertFacts,
     BackupFacts,
@@ -37,6 +38,7 @@ from shared.status.model import (
     Status,
 )
 from shared.status.probe_facts import ProbeFacts
+from shared.status.rehearsal_facts import RehearsalFacts
 from tests.monitoring.programs import run
 
 NOW = datetime(2026, 11, 27, 3, tzinfo=UTC)
@@ -48,6 +50,14 @@ CONTRACT = {
 }
 # What the contract has and no job keeps yet, with the reason.
 ABSENT: dict[str, str] = {}
+
+
+def rehearsed(state: str) -> Rehearsal:
+    measures = RehearsalMeasures(318, 331, 400.0, 420.4, 1_000, 5_000, 9, (), 0)
+    return Rehearsal(
+        1, "a" * 40, 1, "production", state, "starting", "", "", False, 1, "ada", NOW - HOUR, NOW,
+        measures=measures,
+    )  # fmt: skip
 
 
 def full_status() -> Status:
@@ -70,6 +80,7 @@ def full_status() -> Status:
             "snapshots": lambda: SnapshotFacts(NOW, {"data": DiskFacts(NOW - HOUR, 3)}, 36 * HOUR),
             "certificates": lambda: ScanFacts(NOW, [certificate]),
             "deploy": lambda: DeployFacts("chat", HOUR, NOW, "abc: applying", NOW, NOW, "", 0, NOW),
+            "rehearsal": lambda: RehearsalFacts(rehearsed(PASSED)),
             "power": lambda: PowerFacts([machine], HOUR / 6),
             "queues": lambda: {"deploys": 0},
             "sets": lambda: {"sealed": 3},
@@ -107,6 +118,7 @@ def test_help_texts_and_labels_are_those_of_the_contract() -> None:
     contract = {name: (one["help"], tuple(one.get("labels", ()))) for name, one in CONTRACT.items()}
     assert {name: (spec.help, spec.labels) for name, spec in METRICS.items()} == contract
     assert list(POWER_STATES) == CONTRACT["groundcrew_power_state"]["values"]["state"]
+    assert list(REHEARSAL_STATES) == CONTRACT["groundcrew_rehearsal_state"]["values"]["state"]
 
 
 def test_label_values_of_fixed_lists_are_those_of_the_contract() -> None:
@@ -186,6 +198,19 @@ def test_a_machine_has_one_state_and_the_others_are_zero() -> None:
     assert [state for state in POWER_STATES if told["power_state", "vm", state]] == ["deallocated"]
     assert told["power_planned_up", "vm"] == 0
     assert ("power_next_change_timestamp_seconds", "vm") not in told
+
+
+@pytest.mark.parametrize("state", REHEARSAL_STATES)
+def test_the_newest_rehearsal_has_one_state_and_only_one_that_passed_a_downtime(state: str) -> None:
+    told = gauges(rehearsal=lambda: RehearsalFacts(rehearsed(state)))
+    assert [one for one in REHEARSAL_STATES if told["rehearsal_state", one]] == [state]
+    assert told["rehearsal_timestamp_seconds",] == NOW.timestamp()
+    assert told.get(("rehearsal_downtime_seconds",)) == (420 if state == PASSED else None)
+
+
+def test_before_the_first_rehearsal_there_is_none_to_tell_of() -> None:
+    told = gauges(rehearsal=lambda: RehearsalFacts(None))
+    assert set(told) == {("build_info", "1.2.3"), ("collector_success", "rehearsal")}
 
 
 def test_a_probe_that_is_not_known_is_neither_good_nor_bad() -> None:

@@ -34,6 +34,9 @@ _TRANSFER_SECONDS = 300  # within one message, or until the other side takes it
 # The API server's own limit is hours; load balancers on the way cut silent connections after four minutes.
 _PING_SECONDS = 30.0
 _CHUNK_BYTES = 256 << 10
+# The kubelet's words where nobody listens in the pod. Whoever waits for that asks every two seconds, and
+# tells of `problem` when it gives up.
+_NOBODY_LISTENS = "connection refused"
 _LOG = logging.getLogger(__name__)
 
 
@@ -100,7 +103,9 @@ class PortForward:
         # What ends because we hang up is nobody's fault.
         if not self._closed:
             self.problem = problem[:500]
-            _LOG.warning("kubernetes.forward_ended", extra={"port": self._remote_port, "error": self.problem})
+            level = logging.DEBUG if _NOBODY_LISTENS in self.problem else logging.WARNING
+            facts = {"port": self._remote_port, "error": self.problem}
+            _LOG.log(level, "kubernetes.forward_ended", extra=facts)
 
     def _carry(self, local: socket.socket, remote: WebSocket) -> None:
         """Both directions in one thread: a TLS connection is not to be read and written by two at a time.

@@ -21,7 +21,12 @@ from shared.kernel.errors import Refused
 from shared.kernel.timestamps import format_minute
 from shared.kernel.versions import Version
 from shared.kubernetes.chat_container import find_chat_container
-from shared.records.rehearsal_text import describe_failure, describe_measures, list_warnings
+from shared.records.rehearsal_text import (
+    describe_failure,
+    describe_measures,
+    describe_rehearsal,
+    list_warnings,
+)
 
 NAME = "rehearsal"
 RUNBOOK = "docs/runbooks/rehearsal.md"
@@ -59,6 +64,27 @@ def explain_no_need(need: RehearsalNeed) -> str:
     if need.when == "majors" and old.major == new.major:
         return f"{old} to {new} is no new major, and policy rehearses majors"
     return ""
+
+
+def preview_rehearsal(when: str, running: str, target: str, record: Rehearsal | None) -> Gate | None:
+    """The gate before the merge, as far as records tell; None where the deploy will need no rehearsal.
+
+    `record` is of the pull request's newest commit. Whether it holds is for the deploy to say, by the backup
+    that is the newest then, and by what would be started with the values that are sealed.
+    """
+    if when == "never" or explain_no_need(RehearsalNeed(when, running, target, has_data=True)):
+        return None
+    if record is None:
+        reason = "needed: begins when the other gates are open, or by `groundcrew deploy rehearse`"
+        return Gate(NAME, False, reason, pending=True)
+    if not record.ended:
+        # Without its step, which would stand here long after it: the plan is not written anew when it ends.
+        reason = "was asked for; a comment of its own says how it ends"
+        return Gate(NAME, False, reason, pending=True)
+    # An interrupted one says nothing of the upgrade, and may be begun anew.
+    is_pending = record.state not in (PASSED, FAILED)
+    text, warnings = describe_rehearsal(record), list_warnings(record)
+    return Gate(NAME, record.state == PASSED, text, record.hint, is_pending, warnings)
 
 
 def judge_rehearsal(record: Rehearsal | None, need: RehearsalNeed, now: datetime) -> RehearsalVerdict:

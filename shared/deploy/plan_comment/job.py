@@ -21,6 +21,7 @@ from shared.deploy.gates.chart import chart_gate, check_schemas, find_secrets
 from shared.deploy.gates.compatibility import chart_version_gate
 from shared.deploy.gates.evaluate import load_version_watermark
 from shared.deploy.gates.lineage import ForgeReader, evaluate_open
+from shared.deploy.gates.rehearsal import preview_rehearsal
 from shared.deploy.gates.reviews import evaluate_reviews
 from shared.deploy.gates.upgrade_impact import check_upgrade_impact
 from shared.deploy.model import Gate, PullRequest
@@ -147,6 +148,7 @@ def _evaluate_chart(runner: GateRunner, deps: DeployDeps, pull: PullRequest) -> 
     # Whoever opens one from a fork could ask for any version, and read in the comment how many use what.
     if not pull.from_fork:
         runner.run("upgrade impact", lambda: _check_impact(deps, rendering.manifests))
+    runner.run("rehearsal", lambda: _preview_rehearsal(deps, pull, rendering.manifests))
     return rendering
 
 
@@ -175,6 +177,15 @@ def _check_impact(deps: DeployDeps, manifests: Sequence[Manifest]) -> Gate | Non
         return None
     target, mode = find_chat_version(manifests), deps.policy.upgrade_impact
     return check_upgrade_impact(deps.count_upgrade, load_rules(), recorded, target, mode=mode)
+
+
+def _preview_rehearsal(deps: DeployDeps, pull: PullRequest, manifests: Sequence[Manifest]) -> Gate | None:
+    """Whether the deploy will be rehearsed, or was; None if not, or where nothing was deployed yet."""
+    gates, recorded = load_version_watermark(deps)
+    if gates or not recorded:
+        return None
+    record = deps.rehearsals.find(pull.head_sha) if deps.rehearsals else None
+    return preview_rehearsal(deps.policy.rehearsal.when, recorded, find_chat_version(manifests), record)
 
 
 def _compare_with_base(deps: DeployDeps, base: str, manifests: Sequence[Manifest]) -> ManifestDiff:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.deploy.gates.rehearsal import RehearsalNeed, explain_no_need, judge_rehearsal
+from shared.deploy.gates.rehearsal import (
+    RehearsalNeed,
+    explain_no_need,
+    judge_rehearsal,
+    preview_rehearsal,
+)
+from shared.deploy.job import handle_message
+from shared.deploy.plan_comment.request import PlanRequest
 from shared.deploy.ports.releases import ChartPackage
 from shared.deploy.progress import DeployState
 from shared.formats.rehearsals import FAILED, INTERRUPTED, PASSED, RUNNING, Rehearsal, RehearsalMeasures
@@ -204,6 +212,57 @@ def test_the_head_of_the_pull_request_counts_if_the_merge_starts_the_same(place)
     place.work()
     assert place.record(sha).state is DeployState.DONE
     assert [one[0] for one in place.rehearsals.begun] == [pull.head_sha]
+
+
+@pytest.mark.parametrize(
+    ("change", "passed", "pending", "text"),
+    [
+        ({}, True, False, "passed: Migrations 318 → 331"),
+        ({"state": FAILED, "problem": "duplicate keys"}, False, False, "failed: duplicate keys"),
+        ({"state": INTERRUPTED, "problem": "no node has room"}, False, True, "interrupted: no node has room"),
+        ({"state": RUNNING}, False, True, "was asked for"),
+    ],
+)
+def test_the_plan_tells_what_became_of_the_rehearsal_of_its_commit(change, passed, pending, text) -> None:
+    gate = preview_rehearsal("majors", "8.6.1", "9.0.0", replace(RECORD, **change))
+    assert gate is not None
+    assert (gate.passed, gate.pending) == (passed, pending)
+    assert text in gate.reason
+    assert bool(gate.warnings) == (change.get("state") != RUNNING)
+
+
+@pytest.mark.parametrize(
+    ("when", "target", "is_needed"),
+    [
+        ("never", "9.0.0", False), ("majors", "9.0.0", True), ("majors", "8.7.0", False),
+        ("versions", "8.7.0", True), ("versions", "8.6.1", False), ("always", "8.6.1", True),
+        ("majors", "", True),
+    ],
+)  # fmt: skip
+def test_the_plan_tells_that_a_rehearsal_will_be_needed(when: str, target: str, is_needed: bool) -> None:
+    gate = preview_rehearsal(when, "8.6.1", target, None)
+    assert (gate is not None) == is_needed
+    if gate is not None:
+        assert (gate.passed, gate.pending) == (False, True)
+        assert gate.reason.startswith("needed: ")
+
+
+def test_the_comment_under_a_pull_request_has_a_line_of_the_rehearsal(place) -> None:
+    place.policy = place.policy.model_copy(update={"plan_comments": "branches"})
+    pull = place.propose(chart_files("8.3.0"))
+
+    def comment() -> str:
+        handle_message(place.deps(), [json.loads(PlanRequest("acme/chat", pull.number, "d-1").to_message())])
+        (text,) = place.repository.comments[pull.number]
+        return str(text["body"])
+
+    assert "waits  rehearsal: needed" in comment()
+    assert place.rehearsals.begun == [], "a plan begins nothing"
+    place.rehearsals.begin(pull.head_sha, pull.number, "production", by="ada")
+    finish(place, pull.head_sha)
+    assert "passed  rehearsal: passed: Migrations 318 → 331" in comment()
+    place.rehearsals = None
+    assert "waits  rehearsal: needed" in comment(), "no record can be read here"
 
 
 def test_without_a_way_to_rehearse_the_gate_is_closed(place) -> None:

@@ -43,6 +43,12 @@ def rights() -> list[dict[str, Any]]:
     return list(yaml.safe_load_all(RIGHTS.read_text()))
 
 
+def release_rights() -> list[dict[str, Any]]:
+    """What rbac.yaml grants in the release's namespace, without its cluster-wide rights."""
+    every = yaml.safe_load_all((ROOT / "infra" / "chart" / "rbac.yaml").read_text())
+    return [one for one in every if one["metadata"].get("namespace") == "rocketchat"]
+
+
 class Site(RehearsalWorld):
     """The world of rehearsals with a cluster that answers."""
 
@@ -52,7 +58,7 @@ class Site(RehearsalWorld):
 
     def deps(self, faults: FaultPlan | None = None) -> RehearsalDeps:
         made = super().deps(faults)
-        cluster = connect_rehearsal(Secret(self.kubeconfig.read_text()), NAMESPACE)
+        cluster = connect_rehearsal(Secret(self.kubeconfig.read_text()), NAMESPACE, "rocketchat")
         # Whoever dies here calls nothing any more, the removal of its Job included.
         cluster = with_faults(cluster, faults or FaultPlan(), "api")
         return replace(
@@ -89,7 +95,8 @@ class Site(RehearsalWorld):
 def site(tmp_path: Path) -> Iterator[Site]:
     # Slower than in other tests: a Job that ended must outlive the looks of a slow machine.
     with KubernetesServer(behaviour=Behaviour(second=0.2)) as server:
-        server.add({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "rocketchat"}}, *rights())
+        release = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "rocketchat"}}
+        server.add(release, *rights(), *release_rights())
         made = Site()
         made.server, made.stage = server, run_in_pods(server, tmp_path / "copies")
         token = server.token_for("groundcrew", "rocketchat")
