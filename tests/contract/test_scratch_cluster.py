@@ -21,10 +21,12 @@ from local.fakes.clock import ManualClock
 from local.fakes.scratch_cluster import MemoryScratchCluster
 from local.kubernetes import KubernetesServer
 from local.stack import ROOT
+from shared.adapters.kubernetes.rehearsal import connect_rehearsal
 from shared.adapters.kubernetes.scratch import connect_scratch, list_drill_rights
 from shared.kernel.errors import Conflict, NotFound, Refused
 from shared.kernel.secret import Secret
 from shared.kubernetes.api import api_root, connect_api
+from shared.kubernetes.pod_requests import PodRequests
 from shared.restore.drill.cluster.manifest import build_job
 from shared.restore.drill.cluster.model import NamespaceSetup, ScratchPod, ScratchSpec
 from shared.restore.drill.cluster.ports import ScratchCluster
@@ -280,3 +282,28 @@ def test_a_deletion_without_a_word_leaves_the_pods_of_a_job_running_as_kubernete
     api.server.cluster.delete("Job", name, "groundcrew-drill")
     api.server.add({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "later"}})
     assert api.cluster.has_pods(name)
+
+
+def test_requests_are_those_of_the_releases_pods_and_unknown_without_the_right(api: ScratchStage) -> None:
+    assert api.server is not None
+    assert api.kubeconfig is not None
+    own = Secret(api.kubeconfig.read_text())
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "chat", "namespace": "rocketchat"},
+        "spec": {
+            "nodeName": "node-1",
+            "containers": [
+                {"name": "chat", "image": "i", "resources": {"requests": {"cpu": "1500m", "memory": "2Gi"}}}
+            ],
+        },
+        "status": {"phase": "Running"},
+    }
+    api.server.add(pod)
+    # rbac.yaml is not applied here: nothing is known, which is not nothing.
+    assert connect_rehearsal(own, "groundcrew-rehearsal", "rocketchat").list_known_requests() is None
+    granted = yaml.safe_load_all((ROOT / "infra" / "chart" / "rbac.yaml").read_text())
+    api.server.add(*(one for one in granted if one["metadata"].get("namespace") == "rocketchat"))
+    seen = connect_rehearsal(own, "groundcrew-rehearsal", "rocketchat").list_known_requests()
+    assert seen == {"node-1": PodRequests(1.5, float(2 << 30))}
