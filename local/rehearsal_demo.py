@@ -92,7 +92,8 @@ def _show(stack: Stack, site: deploy_demo.Site, step: Step) -> None:
         deployed = deploy_demo.wait_for_deploy(stack, sha)
         facts.append(next(line for line in deployed.gates if "  rehearsal: " in line))
         if deployed.state.value != "done":
-            raise SystemExit(f"{sha[:7]} is {deployed.state.value}: {deployed.gates}")
+            why = f"{deployed.state.value}: {deployed.progress.reason}"
+            raise SystemExit(f"{sha[:7]} {why}\n" + "\n".join(deployed.gates))
 
 
 def _plant_duplicate(uri: str) -> str:

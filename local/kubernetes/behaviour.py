@@ -50,15 +50,15 @@ class Behaviour:
     """What node-exporter measures on a node, and Prometheus tells if it is there."""
     listeners: dict[tuple[str, int], tuple[str, int]] = field(default_factory=dict)
     """By a part of the image's name and a port of its pods: who answers there, as host and port of ours."""
-    programs: dict[tuple[str, str], Callable[[Object], PodProgram]] = field(default_factory=dict)
-    """By a part of the image's name and the container's name: what really runs, made of the container."""
+    programs: dict[tuple[str, str, str], Callable[[Object], PodProgram]] = field(default_factory=dict)
+    """By namespace, part of the image's name and container's name: what really runs, made of the container."""
     paused: bool = False
     """Nodes and controllers do nothing at all, as if they were down."""
 
-    def find_program(self, container: Object) -> Callable[[Object], PodProgram] | None:
+    def find_program(self, namespace: str, container: Object) -> Callable[[Object], PodProgram] | None:
         """What runs in the container; None if that is simulated by what follows."""
-        for (part, name), start in self.programs.items():
-            if container["name"] == name and part in str(container.get("image", "")):
+        for (place, part, name), start in self.programs.items():
+            if (namespace, container["name"]) == (place, name) and part in str(container.get("image", "")):
                 return start
         return None
 

@@ -26,6 +26,7 @@ from local.rocketchat.rest import ChatServerState, ChatUser, RestServer
 from shared.rehearsal.model import CHAT, DATABASE, MARKER_COLLECTION, MARKER_DATABASE, START_GATE
 
 MONGODB, ROCKETCHAT = ("mongo:", 27017), ("rocket.chat", 3000)  # images and ports, as forwards find them
+_NAMESPACE = "groundcrew-rehearsal"  # of infra/chart/rbac-rehearsal.yaml
 _LOOK_SECONDS = 0.1
 _INTEGRATION_FIELDS = ("_id", "name", "type", "enabled", "channel", "scriptEnabled", "script")
 _ATTEMPTS = 3  # to get the lock; the real one waits five minutes
@@ -66,13 +67,16 @@ class UpgradeStage:
 
 
 def run_in_pods(cluster: KubernetesServer, folder: Path) -> UpgradeStage:
-    """Let the containers of rehearsals be these programs."""
+    """Let the containers of rehearsals be these programs.
+
+    Only in their namespace: the release's container has the same name and image, and no MongoDB in its pod.
+    """
     stage = UpgradeStage(cluster, folder)
     folder.mkdir(parents=True, exist_ok=True)
-    programs: dict[tuple[str, str], Callable[[dict[str, Any]], PodThread]] = {
-        ("mongo:", DATABASE): lambda _container: MongoProgram(stage),
-        ("mongo:", START_GATE): lambda _container: StartGateProgram(stage),
-        ("rocket.chat", CHAT): lambda container: ChatProgram(stage, container),
+    programs: dict[tuple[str, str, str], Callable[[dict[str, Any]], PodThread]] = {
+        (_NAMESPACE, "mongo:", DATABASE): lambda _container: MongoProgram(stage),
+        (_NAMESPACE, "mongo:", START_GATE): lambda _container: StartGateProgram(stage),
+        (_NAMESPACE, "rocket.chat", CHAT): lambda container: ChatProgram(stage, container),
     }
     cluster.behaviour.programs.update(programs)
     return stage

@@ -204,7 +204,7 @@ def _launch_container(context: Context, pod: Object, container: Object, status: 
     place = (pod["metadata"]["namespace"], pod["metadata"]["name"], container["name"])
     lines = container_output(container) or [f"{container['name']} started from {container['image']}"]
     context.cluster.logs[place] = lines
-    if start := context.behaviour.find_program(container):
+    if start := context.behaviour.find_program(place[0], container):
         context.cluster.programs[uid, container["name"]] = start(container)
     context.event(pod, "Started", f"Started container {container['name']}", source=KUBELET)
 
