@@ -51,7 +51,7 @@ class Behaviour:
     listeners: dict[tuple[str, int], tuple[str, int]] = field(default_factory=dict)
     """By a part of the image's name and a port of its pods: who answers there, as host and port of ours."""
     programs: dict[tuple[str, str, str], Callable[[Object], PodProgram]] = field(default_factory=dict)
-    """By namespace, part of the image's name and container's name: what really runs, made of the container."""
+    """By namespace, part of the image's name and container's name: what really runs, made of it."""
     paused: bool = False
     """Nodes and controllers do nothing at all, as if they were down."""
 
