@@ -219,7 +219,8 @@ def main() -> int:
     if only == "rehearsal":
         missing = rehearsal_demo.demo(state / "rehearsal", steps.step)
         told.append(
-            missing or "[bold green]REHEARSED[/]: what would have failed at its start was not merged."
+            missing
+            or "[bold green]REHEARSED[/]: what would have failed at its start was not merged, what starts is deployed."
         )
     if only in (None, "backup"):
         back_up_and_restore(state, steps)

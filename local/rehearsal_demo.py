@@ -94,6 +94,7 @@ def _show(stack: Stack, site: deploy_demo.Site, step: Step) -> None:
         if deployed.state.value != "done":
             why = f"{deployed.state.value}: {deployed.progress.reason}"
             raise SystemExit(f"{sha[:7]} {why}\n" + "\n".join(deployed.gates))
+        facts.append(f"{sha[:7]} is deployed")
 
 
 def _plant_duplicate(uri: str) -> str:
@@ -121,7 +122,8 @@ def _describe_left(site: deploy_demo.Site) -> str:
 def _read_comment(site: deploy_demo.Site, number: int) -> str:
     """The line of what was measured, as the pull request shows it."""
     texts = [str(one["body"]) for one in site.repository.comments.get(number, [])]
-    return next((line for text in texts for line in text.splitlines() if "igration" in line), "no comment")
+    lines = [line for text in texts for line in text.splitlines() if "igration" in line]
+    return lines[0].rstrip(".") if lines else "no comment"
 
 
 def _cli(stack: Stack, *arguments: str, code: int = 0) -> Mapping[str, Any]:
