@@ -218,10 +218,10 @@ def main() -> int:
     told = []
     if only == "rehearsal":
         missing = rehearsal_demo.demo(state / "rehearsal", steps.step)
-        told.append(
-            missing
-            or "[bold green]REHEARSED[/]: what would have failed at its start was not merged, what starts is deployed."
+        rehearsed = (
+            "[bold green]REHEARSED[/]: what fails at its start is not merged, what starts is deployed."
         )
+        told.append(missing or rehearsed)
     if only in (None, "backup"):
         back_up_and_restore(state, steps)
         told.append("[bold green]PROVEN[/]: what was backed up is what came back.")
