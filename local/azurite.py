@@ -24,8 +24,13 @@ _ROOT = Path(__file__).resolve().parent.parent
 _SCRIPT = _ROOT / "node_modules" / "azurite" / "dist" / "src" / "azurite.js"
 _LISTENING = re.compile(r"Azurite (Blob|Queue|Table) service is successfully listening at (\S+)")
 # Node's part of `exit_with_parent`; unref, or the watched pipe would keep a stopped Azurite alive.
-_EXIT_WITH_PARENT = (
-    'data:text/javascript,process.stdin.on("end",()=>process.kill(process.pid,"SIGTERM")).resume().unref()'
+_EXIT_WITH_PARENT = 'process.stdin.on("end",()=>process.kill(process.pid,"SIGTERM")).resume().unref();'
+# Every ten minutes Azurite removes pieces that nothing refers to. In memory each write is a piece, and two
+# thousand take it a quarter of a minute in which nothing is answered (3.37; its BlobGCManager has no option).
+# What is in memory ends with its test, so that this one timer is set to the longest that Node takes.
+NEVER_COLLECT = (
+    "const set=setTimeout;globalThis.setTimeout=Object.defineProperties("
+    "(f,ms,...more)=>set(f,ms===600000&&2147483647||ms,...more),Object.getOwnPropertyDescriptors(set));"
 )
 
 
@@ -99,9 +104,10 @@ class Azurite:
         node = _find_node()
         data = self._state_dir / "azurite"
         data.mkdir(parents=True, exist_ok=True)
+        preload = _EXIT_WITH_PARENT + ("" if self._persistent else NEVER_COLLECT)
         self._child = Child(
             "azurite",
-            [node, "--import", _EXIT_WITH_PARENT, str(_SCRIPT), *self._build_arguments(data)],
+            [node, "--import", f"data:text/javascript,{preload}", str(_SCRIPT), *self._build_arguments(data)],
             log=self._state_dir / "azurite.log",
             env={**os.environ, "AZURITE_ACCOUNTS": ";".join(f"{n}:{key}" for n, key in self._keys.items())},
             cwd=data,
