@@ -32,7 +32,7 @@ class Assumptions:
 
     instance_cores: float = 1.0
     instance_gigabytes: float = 2.0
-    busy: float = 0.7
+    busy: float = 0.75
     read_megabytes: float = 150.0
     write_megabytes: float = 40.0
     part_gigabytes: float = 0.512
