@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pymongo
@@ -114,7 +115,9 @@ def test_orders_of_power_are_done_and_put_on_record(signed_in: SignedIn) -> None
     state, answer = signed_in.confirm("down machine rocketchat")
     assert (state, "rocketchat" in answer) == ("done", True), answer
     assert signed_in.order("auto")[0] == "done"
-    assert "order every machine up from Sat" in signed_in.order("up Saturday 10-14 dry run")[1]
+    # Of today's weekday it would be "until", once it is ten o'clock.
+    day = datetime.now(UTC) + timedelta(days=3)
+    assert f"order every machine up from {day:%a}" in signed_in.order(f"up {day:%A} 10-14 dry run")[1]
     assert signed_in.order("up soon")[0] == "failed"
     assert "no such machine" in signed_in.order("up machine other")[1]
     assert signed_in.order("keep it up for 3h")[0] == "done"
