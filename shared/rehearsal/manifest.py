@@ -21,7 +21,7 @@ from shared.rehearsal.model import (
     RehearsalSpec,
 )
 from shared.restore.drill.cluster.decide import cache_gigabytes
-from shared.restore.drill.cluster.manifest import OWNER_LABEL
+from shared.restore.drill.cluster.manifest import wrap_job
 from shared.restore.drill.cluster.model import MONGODB_PORT
 
 JOB_LABEL = "groundcrew/rehearsal"
@@ -32,7 +32,6 @@ _CHAT_ID = 65533  # of the official chart since 7.0, where a chart names no user
 _TEMP_BYTES = 256 << 20
 _CHAT_STORAGE_BYTES = 2 << 30  # uploads on their way, and what Node writes
 _GATE_BYTES = 256 << 20
-_REMOVED_AFTER_SECONDS = 600
 _REQUESTED_CPUS = 0.25  # of each container: the scheduler's promise, while the limit is what it may take
 # Of the pod: MongoDB runs beside what waits, and then beside Rocket.Chat.
 REQUESTED_CPUS = 2 * _REQUESTED_CPUS
@@ -41,24 +40,7 @@ MIN_KUBERNETES = "1.29"
 
 def build_job(spec: RehearsalSpec) -> Manifest:
     """The Job. Its pod is never begun anew: a second start would find the data half migrated."""
-    labels = {
-        "app.kubernetes.io/managed-by": "groundcrew",
-        OWNER_LABEL: spec.owner,
-        JOB_LABEL: spec.name,
-    }
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {"name": spec.name, "labels": labels},
-        "spec": {
-            "backoffLimit": 0,
-            "completions": 1,
-            "parallelism": 1,
-            "activeDeadlineSeconds": int(spec.deadline.total_seconds()),
-            "ttlSecondsAfterFinished": _REMOVED_AFTER_SECONDS,
-            "template": {"metadata": {"labels": labels}, "spec": _pod_spec(spec)},
-        },
-    }
+    return wrap_job(spec.name, spec.owner, JOB_LABEL, spec.deadline, _pod_spec(spec))
 
 
 def _pod_spec(spec: RehearsalSpec) -> dict[str, Any]:

@@ -5,6 +5,8 @@ https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from shared.kubernetes.manifest import Manifest
@@ -22,22 +24,23 @@ _REMOVED_AFTER_SECONDS = 600
 
 def build_job(spec: ScratchSpec) -> Manifest:
     """The Job. Its pod is never begun anew: half a copy would be taken for a whole one."""
-    labels = {
-        "app.kubernetes.io/managed-by": "groundcrew",
-        OWNER_LABEL: spec.owner,
-        JOB_LABEL: spec.name,
-    }
+    return wrap_job(spec.name, spec.owner, JOB_LABEL, spec.deadline, _pod_spec(spec))
+
+
+def wrap_job(name: str, owner: str, label: str, deadline: timedelta, pod: Mapping[str, Any]) -> Manifest:
+    """A Job of ours, found by `label` and `owner`, whose pod is tried once and ended at the deadline."""
+    labels = {"app.kubernetes.io/managed-by": "groundcrew", OWNER_LABEL: owner, label: name}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {"name": spec.name, "labels": labels},
+        "metadata": {"name": name, "labels": labels},
         "spec": {
             "backoffLimit": 0,
             "completions": 1,
             "parallelism": 1,
-            "activeDeadlineSeconds": int(spec.deadline.total_seconds()),
+            "activeDeadlineSeconds": int(deadline.total_seconds()),
             "ttlSecondsAfterFinished": _REMOVED_AFTER_SECONDS,
-            "template": {"metadata": {"labels": labels}, "spec": _pod_spec(spec)},
+            "template": {"metadata": {"labels": labels}, "spec": pod},
         },
     }
 
