@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -86,7 +87,7 @@ class Ended(Exception):
     """The program ends with these last lines."""
 
 
-class PodThread:
+class PodThread(ABC):
     """A program that runs in a thread of its own, and is told to stop."""
 
     def __init__(self) -> None:
@@ -103,9 +104,9 @@ class PodThread:
         """See `PodProgram.stop`. Does not wait: the cluster's own steps would wait with it."""
         self.stopping.set()
 
+    @abstractmethod
     def work(self) -> None:
         """What it does, until it ends or `stopping` is set. Raises Ended."""
-        raise NotImplementedError
 
     def _run(self) -> None:
         try:
