@@ -104,11 +104,12 @@ mutate: setup ## Try the tests with changed code, a sample of mutants a module, 
 coverage: setup ## Which lines of triggers, wiring and commands only end-to-end tests run, and which none
 	@nice -n 10 $(BIN)/python -m local.coverage
 
-# Builds with Go, which nothing else needs. What takes long to build is taken from ~/.cache/groundcrew/real if it was built
-# before; SLOW=1 builds it, two Kubernetes control planes too, and runs everything against them: hours the first time.
+# Takes what is published where that can be reached, else builds with Go, which nothing else needs. What takes long to
+# build is taken from ~/.cache/groundcrew/real if it was built before; SLOW=1 builds it, two Kubernetes control planes
+# too, and runs everything against them: hours the first time.
 # GROUNDCREW_SOURCES names Git directories with sources that no proxy serves (mongo-tools, cmctl), where GitHub is not
 # reached; GROUNDCREW_TEST_CHART the official chart.
-real: setup ## Build real programs into .local/real, and run what only they can prove
+real: setup ## Bring real programs into .local/real, and run what only they can prove
 	@$(BIN)/python -m local.real $(if $(SLOW),--slow,--cached) $(if $(MINUTES),--minutes $(MINUTES))
 	@$(BIN)/python -m pytest -q -rs tests/real --ignore=tests/real/test_ferretdb.py \
 		$(if $(SLOW),,--ignore=tests/real/test_bootstrap_chroot.py)

@@ -1,4 +1,4 @@
-"""Builds one real program from its Go module, checked and once per version; what was built is kept."""
+"""Brings one real program, checked and once per version: as it is published, or built from its Go module."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from local.real import directory
 from local.real.programs import Program
+from local.real.releases import fetch_release
 from local.real.sources import VARIABLE as SOURCES
 from local.real.sources import check_out
 from shared.kernel.durations import format_duration
@@ -42,7 +43,7 @@ def bring_all(programs: Sequence[Program], *, cached: bool, budget: timedelta) -
 
 
 def bring(program: Program, *, build: bool = True, deadline: float | None = None) -> Built:
-    """The program in `bin/`: there already, from the cache, or built; the reason why not, if that fails."""
+    """The program in `bin/`: there already, from the cache, downloaded or built; if not, the reason."""
     folder = directory()
     (folder / "bin").mkdir(parents=True, exist_ok=True)
     path, stamp = folder / "bin" / program.name, folder / f"{program.name}.version"
@@ -55,8 +56,12 @@ def bring(program: Program, *, build: bool = True, deadline: float | None = None
         if kept.exists():
             _copy_program(kept, path)
             state = "from the cache"
+        elif not (refusal := fetch_release(program, path, deadline)):
+            state = "downloaded: the published program"
+            _copy_program(path, kept)
         elif reason := _refuse_build(program, build, deadline) or _build(program, path, deadline):
-            return Built(program, None, reason)
+            # A release that is not what was pinned is said even where it would be built for hours instead.
+            return Built(program, None, f"{reason} ({refusal})" if program.release else reason)
         else:
             state = f"built in {format_duration(timedelta(seconds=time.monotonic() - begun))}"
             _copy_program(path, kept)

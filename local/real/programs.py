@@ -24,6 +24,9 @@ class Program:
     tidy: str = ""
     slow: bool = False
     cost: str = ""
+    release: str = ""
+    release_checksum: str = ""
+    release_member: str = ""
 
 
 PROGRAMS = tuple(Program(**entry) for entry in tomllib.loads(_FILE.read_text(encoding="utf-8"))["program"])

@@ -74,10 +74,11 @@ def _describe_system(system: RealitySystem) -> str:
 
 
 _PROGRAMS_HEAD = """\
-Each is pinned by the checksum of its module, or by its commit where no proxy serves the module. `make real`
-builds what takes minutes, and takes the rest from `~/.cache/groundcrew/real` if it was built before;
-`make real SLOW=1` builds all. `GROUNDCREW_SOURCES` names Git directories with sources where GitHub is not
-reached.
+Each is pinned by the checksum of its module, or by its commit where no proxy serves the module. Where its
+authors publish it built and that can be reached, it is taken as it is published, by a pinned checksum; no
+download was possible where these checks ran, so all were built. `make real` builds what takes minutes, and
+takes the rest from `~/.cache/groundcrew/real` if it was built before; `make real SLOW=1` builds all.
+`GROUNDCREW_SOURCES` names Git directories with sources where GitHub is not reached.
 """
 
 
@@ -91,11 +92,12 @@ def _list_differences(systems: Iterable[RealitySystem]) -> str:
 
 def _list_programs() -> str:
     rows = [
-        f"| {one.name} | {one.module} {one.version} | {one.proves} | {one.cost or 'minutes'} |"
+        f"| {one.name} | {one.module} {one.version} | {one.proves} | {one.cost or 'minutes'} "
+        f"| {'pinned' if one.release else '-'} |"
         for one in PROGRAMS
     ]
-    table = ["| program | module | what it proves | its build |", "|---|---|---|---|", *rows]
-    return "\n".join(["## The programs that `make real` builds", "", _PROGRAMS_HEAD, *table, ""])
+    table = ["| program | module | what it proves | its build | release |", "|---|---|---|---|---|", *rows]
+    return "\n".join(["## The programs that `make real` brings", "", _PROGRAMS_HEAD, *table, ""])
 
 
 def reality_table() -> str:

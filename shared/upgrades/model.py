@@ -80,7 +80,7 @@ class ProbeSubject:
 class ProbeResult:
     """What a probe found: no subjects is nothing. `unknown` says why something was not counted.
 
-    With `at_least` there are more than the subjects say: counting all of them took too long.
+    With `at_least` there may be more than the subjects say: counting all of them took too long.
     """
 
     subjects: tuple[ProbeSubject, ...] = ()

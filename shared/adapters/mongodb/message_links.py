@@ -3,47 +3,77 @@
 from __future__ import annotations
 
 import re
-from functools import partial
+import time
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from pymongo import errors
 
 from shared.upgrades.model import ProbeResult, ProbeSubject
 
-# So many are found early in a database that has many, however large it is.
-ENOUGH_LINKS = 1_000
-# All messages have to be read: there is no index of what stands within a text.
-_TIMEOUT_MS = 5_000
+_COLLECTION = "rocketchat_message"
 _LINK_FIELDS = (
     "msg", "urls.url", "attachments.title_link", "attachments.image_url", "attachments.video_url",
     "attachments.audio_url",
 )  # fmt: skip
+# All messages have to be read: there is no index of what stands within a text.
+_ALL_MS = 3_500
+# Where that took too long, as many of the newest as there is time for. A window of time is asked for by the
+# index of `ts` that Rocket.Chat makes (packages/models/src/models/Messages.ts), and is widened while it is
+# quick to count.
+_WINDOW_MS, _QUICK_SECONDS = 1_000, 0.3
+_FIRST_WINDOW, _SHORTEST_WINDOW = timedelta(days=1), timedelta(minutes=1)
+# No message is older than Rocket.Chat, whose first release is of that year.
+_BEGINNING = datetime(2015, 1, 1, tzinfo=UTC)
 
 
 class CountDocuments(Protocol):
-    """Counts what fits in a collection, to `limit` if one is given. Raises `ExecutionTimeout`."""
+    """Counts what fits in a collection. Raises `ExecutionTimeout`, at once where no time is left at all."""
 
-    def __call__(
-        self, collection: str, query: dict[str, Any], *, most_ms: int, limit: int | None = None
-    ) -> int:
+    def __call__(self, collection: str, query: dict[str, Any], *, most_ms: int) -> int:
         """The number of documents."""
         ...
 
 
-def count_message_links(count: CountDocuments, path: str) -> ProbeResult:
-    """How many messages have a link with `path` in it: all of them, or at least `ENOUGH_LINKS`.
+def count_message_links(count: CountDocuments, path: str, now: datetime) -> ProbeResult:
+    """How many messages have a link with `path` in it.
 
-    Raises `ExecutionTimeout` where not even so many were found in time: nothing can be said then.
+    All of them if there is time. Otherwise at least those among the newest, with the time before which none
+    was counted. Raises `ExecutionTimeout` where not even those of the last minute were: nothing can be said.
     """
     pattern = {"$regex": re.escape(path)}
-    query = {"$or": [{field: pattern} for field in _LINK_FIELDS]}
-    count_links = partial(count, "rocketchat_message", query, most_ms=_TIMEOUT_MS)
-    # The one that stops early comes first: a count of all may come to nothing, and what fires the rule is
-    # that there are any.
-    found = count_links(limit=ENOUGH_LINKS)
-    if found < ENOUGH_LINKS:
-        return ProbeResult((ProbeSubject(count=found),) if found else ())
+    query: dict[str, Any] = {"$or": [{field: pattern} for field in _LINK_FIELDS]}
     try:
-        return ProbeResult((ProbeSubject(count=count_links()),))
+        return _build_result(count(_COLLECTION, query, most_ms=_ALL_MS))
     except errors.ExecutionTimeout:
-        return ProbeResult((ProbeSubject(count=found),), at_least=True)
+        return _count_newest(count, query, now)
+
+
+def _count_newest(count: CountDocuments, query: dict[str, Any], now: datetime) -> ProbeResult:
+    """Window by window into the past, until there is no time left."""
+    counted_to, window, links = now, _FIRST_WINDOW, 0
+    while counted_to > _BEGINNING and window >= _SHORTEST_WINDOW:
+        # By subtraction of times, not of a width that may go below what a time can hold.
+        since = counted_to - window if counted_to - _BEGINNING > window else _BEGINNING
+        # Nothing ends the first one: a sender's clock may be ahead.
+        times = {"$gte": since} if counted_to == now else {"$gte": since, "$lt": counted_to}
+        begin = time.monotonic()
+        try:
+            links += count(_COLLECTION, {"ts": times, **query}, most_ms=_WINDOW_MS)
+        except errors.ExecutionTimeout:
+            # Too many messages for one query, or no time left: then the shorter ones are refused at once.
+            window /= 4
+            continue
+        counted_to = since
+        if time.monotonic() - begin < _QUICK_SECONDS:
+            window *= 2
+    if counted_to == now:
+        raise errors.ExecutionTimeout("not even the newest messages were counted in time")
+    # A message without a time is in no window: what was counted so is never called all.
+    missing = f"before {counted_to:%Y-%m-%d %H:%M} UTC" if counted_to > _BEGINNING else "without a time"
+    return _build_result(links, f"MongoDB took too long for those {missing}")
+
+
+def _build_result(links: int, unknown: str = "") -> ProbeResult:
+    subjects = (ProbeSubject(count=links),) if links else ()
+    return ProbeResult(subjects, unknown, at_least=bool(unknown))

@@ -84,9 +84,9 @@ class MongoUpgradeProbes:
             with translate_errors("counting what an upgrade touches"):
                 preferred = ReadPreference.SECONDARY_PREFERRED
                 database = client.get_database(self._name, read_preference=preferred)
-                reader = _TimedReader(database, time.monotonic() + self._seconds)
+                reader = _TimedReader(database, self._clock.now(), time.monotonic() + self._seconds)
                 # First, since it is short, and what the licence keeps depends on it.
-                modules = _read_modules(reader, self._clock.now())
+                modules = _read_modules(reader)
                 # What reads all messages comes last: it must not take the others' time.
                 ordered = sorted(probes, key=lambda key: key[0] is ProbeKind.MESSAGE_LINKS)
                 return UpgradeObservation({key: _run_probe(reader, key) for key in ordered}, modules)
@@ -95,10 +95,10 @@ class MongoUpgradeProbes:
 
 
 class _TimedReader:
-    """The database, with the time that is left for all queries together."""
+    """The database, what time it is, and how much of it is left for all queries together."""
 
-    def __init__(self, database: Database, deadline: float) -> None:
-        self.database, self._deadline = database, deadline
+    def __init__(self, database: Database, now: datetime, deadline: float) -> None:
+        self.database, self.now, self._deadline = database, now, deadline
 
     def limit_ms(self, most: int = _TIMEOUT_MS) -> int:
         """How long the next query may take. Raises ExecutionTimeout if there is no time left."""
@@ -112,12 +112,9 @@ class _TimedReader:
         """The settings that the probes look at, read once."""
         return _read_settings(self)
 
-    def count(
-        self, collection: str, query: Query, *, most_ms: int = _TIMEOUT_MS, limit: int | None = None
-    ) -> int:
-        """How many documents fit, or `limit` if there are as many at least."""
-        options: dict[str, Any] = {} if limit is None else {"limit": limit}
-        return self.database[collection].count_documents(query, maxTimeMS=self.limit_ms(most_ms), **options)
+    def count(self, collection: str, query: Query, *, most_ms: int = _TIMEOUT_MS) -> int:
+        """How many documents fit. Raises ExecutionTimeout after `most_ms`, or if there is no time left."""
+        return self.database[collection].count_documents(query, maxTimeMS=self.limit_ms(most_ms))
 
 
 def _run_probe(reader: _TimedReader, key: ProbeKey) -> ProbeResult:
@@ -140,7 +137,7 @@ def _read_settings(reader: _TimedReader) -> dict[str, Any]:
     return {str(one["_id"]): one.get("value") for one in cursor}
 
 
-def _read_modules(reader: _TimedReader, now: datetime) -> frozenset[str] | None:
+def _read_modules(reader: _TimedReader) -> frozenset[str] | None:
     """`enterprise.modules` of the newest statistics, as the server wrote them of itself."""
     try:
         newest = reader.database["rocketchat_statistics"].find_one(
@@ -157,7 +154,7 @@ def _read_modules(reader: _TimedReader, now: datetime) -> frozenset[str] | None:
         return None
     if created.tzinfo is None:  # pymongo's dates are naive and in UTC
         created = created.replace(tzinfo=UTC)
-    return frozenset(map(str, modules)) if now - created <= _STATISTICS_AGE else None
+    return frozenset(map(str, modules)) if reader.now - created <= _STATISTICS_AGE else None
 
 
 def _count_custom_oauth(reader: _TimedReader, _module: str) -> ProbeResult:
@@ -253,7 +250,7 @@ def _is_affected_hook(hook: Mapping[str, Any], is_affected: Callable[[str], bool
 
 
 def _count_message_links(reader: _TimedReader, path: str) -> ProbeResult:
-    return count_message_links(reader.count, path)
+    return count_message_links(reader.count, path, reader.now)
 
 
 def _count_personal_tokens(reader: _TimedReader, _parameter: str) -> ProbeResult:
