@@ -1,7 +1,12 @@
-"""One suite for `Prices`: the fake, and the adapter over the stand-in of the Retail Prices API."""
+"""One suite for `Prices`: the fake, and the adapter over the stand-in of the Retail Prices API.
+
+With `GROUNDCREW_TEST_PRICES` set, over the real one too, which asks nobody who they are: every page that it
+answers is held against the fields that our extract names.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 
@@ -13,7 +18,7 @@ from local.fakes.prices import MemoryPrices
 from shared.adapters.azure_prices import AzurePrices
 from shared.cloud.prices import Price, PriceKind, Prices
 from shared.kernel.errors import UsageError
-from tests.local.azure_rm.published import describe_azure_faults
+from tests.local.azure_rm.published import Document, describe_azure_faults
 
 SIZE, REGION = "Standard_D4ads_v5", "westeurope"
 Make = Callable[[str], Prices]
@@ -41,7 +46,10 @@ def sample() -> list[Price]:
     return prices
 
 
-@pytest.fixture(params=["memory", "azure"])
+REAL = ["real"] if os.environ.get("GROUNDCREW_TEST_PRICES") else []
+
+
+@pytest.fixture(params=["memory", "azure", *REAL])
 def make(request: pytest.FixtureRequest) -> Iterator[Make]:
     """Makes `Prices` in a currency."""
     if request.param == "memory":
@@ -52,6 +60,18 @@ def make(request: pytest.FixtureRequest) -> Iterator[Make]:
             return prices
 
         yield remembered
+        return
+    if request.param == "real":
+        with requests.Session() as session:
+            faults: list[str] = []
+
+            def check_page(answer: requests.Response, **_options: object) -> None:
+                if answer.ok:
+                    faults.extend(Document("prices").faults(answer.json(), "Page"))
+
+            session.hooks["response"].append(check_page)
+            yield lambda currency: AzurePrices(session, currency)
+            assert sorted(set(faults)) == []
         return
     with AzureServer() as server, requests.Session() as session:
         server.price_page_size = 4

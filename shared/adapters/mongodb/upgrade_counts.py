@@ -254,6 +254,7 @@ def _count_message_links(reader: _TimedReader, path: str) -> ProbeResult:
 
 
 def _count_personal_tokens(reader: _TimedReader, _parameter: str) -> ProbeResult:
+    # RocketChat/Rocket.Chat, packages/core-typings/src/IUser.ts: `isPersonalAccessToken`.
     query = {**_ACTIVE, "services.resume.loginTokens.type": "personalAccessToken"}
     # Programs hold them: here a bot counts.
     del query["type"]
