@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 
 from shared.kernel.errors import GroundcrewError, NotFound, Refused, Unavailable
 from shared.kubernetes.node_disk import normalize_image_name
@@ -22,12 +21,12 @@ from shared.rehearsal.ports import RehearsalDatabase
 from shared.restore.drill.cluster.decide import check_setup, select_leftovers
 from shared.restore.drill.cluster.model import MONGODB_PORT
 from shared.restore.drill.cluster.ports import PortTunnel
+from shared.restore.drill.cluster.removal import await_removal
 
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 2.0
 _ANSWER_MS = 3000
-_REMOVAL = timedelta(minutes=2)  # mongod is given five seconds to stop; the rest is the node's
 _HINT = "See docs/runbooks/rehearsal.md."
 
 
@@ -110,7 +109,7 @@ def remove_leftovers(deps: RehearsalDeps) -> list[str]:
         deps.cluster.delete_job(name)
         log.warning("rehearsal.job_reaped", extra={"job": name})
     for name in leftovers:
-        _await_removal(deps, name)
+        await_removal(deps.cluster, deps.clock, deps.pause, name)
     return leftovers
 
 
@@ -159,16 +158,7 @@ def _remove(deps: RehearsalDeps, job: str, on_left: Callable[[GroundcrewError], 
     """However it ended. What cannot be removed now goes with the next rehearsal, or at the deadline."""
     try:
         deps.cluster.delete_job(job)
-        _await_removal(deps, job)
+        await_removal(deps.cluster, deps.clock, deps.pause, job)
     except GroundcrewError as error:
         log.exception("rehearsal.job_not_removed", extra={"job": job})
         on_left(error)
-
-
-def _await_removal(deps: RehearsalDeps, job: str) -> None:
-    """A pod that stops still holds the copy, and the quota's one place. Raises Unavailable."""
-    end = deps.clock.now() + _REMOVAL
-    while deps.cluster.has_pods(job):
-        if deps.clock.now() >= end:
-            raise Unavailable("timed out waiting for the rehearsal's pod to stop", value=job)
-        deps.pause(_LOOK_SECONDS)

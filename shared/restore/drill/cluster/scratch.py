@@ -11,7 +11,6 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from shared.formats.backupset import Manifest
@@ -30,6 +29,7 @@ from shared.restore.drill.cluster.decide import (
 from shared.restore.drill.cluster.manifest import build_job
 from shared.restore.drill.cluster.model import MONGODB_PORT, RIGHTS_FILE, ScratchPod, ScratchSpec
 from shared.restore.drill.cluster.ports import PortTunnel, ScratchCluster
+from shared.restore.drill.cluster.removal import await_removal
 
 if TYPE_CHECKING:
     from shared.policy.drill import DrillClusterPolicy
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 2.0
-_REMOVAL = timedelta(minutes=2)  # mongod is given five seconds to stop; the rest is the node's
 PHASE = "Starting the scratch MongoDB"
 
 
@@ -134,7 +133,7 @@ def remove_leftovers(home: ClusterScratch) -> list[str]:
         home.cluster.delete_job(name)
         log.warning("drill.job_reaped", extra={"job": name})
     for name in leftovers:
-        _await_removal(home, name)
+        await_removal(home.cluster, home.clock, home.pause, name)
     return leftovers
 
 
@@ -210,16 +209,7 @@ def _remove(home: ClusterScratch, job: str, on_left: Callable[[GroundcrewError],
     """However the drill ended. What cannot be removed now goes with the next drill, or at the deadline."""
     try:
         home.cluster.delete_job(job)
-        _await_removal(home, job)
+        await_removal(home.cluster, home.clock, home.pause, job)
     except GroundcrewError as error:
         log.exception("drill.job_not_removed", extra={"job": job})
         on_left(error)
-
-
-def _await_removal(home: ClusterScratch, job: str) -> None:
-    """A pod that stops still holds the copy, and the quota's one place. Raises Unavailable."""
-    end = home.clock.now() + _REMOVAL
-    while home.cluster.has_pods(job):
-        if home.clock.now() >= end:
-            raise Unavailable("timed out waiting for the drill's pod to stop", value=job)
-        home.pause(_LOOK_SECONDS)

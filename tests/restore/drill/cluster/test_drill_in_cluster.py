@@ -250,7 +250,7 @@ def test_a_pod_that_does_not_stop_is_told(drills, cluster) -> None:
     lingering = Lingering(drills.world.clock)
     run_drill(drills.cluster_deps(lingering), drills.reporter)
     text = "".join(notice.text for notice in drills.notifications.told)
-    assert "timed out waiting for the drill's pod to stop" in text
+    assert "timed out waiting for the Job's pod to stop" in text
 
 
 def test_what_another_groundcrew_runs_there_is_left_alone_until_its_deadline_is_long_over(
