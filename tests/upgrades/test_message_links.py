@@ -28,11 +28,11 @@ class SlowDatabase:
     def __init__(self, messages: Messages, *, rate: float, seconds: float = 9.0) -> None:
         self.messages, self.rate, self.seconds = messages, rate, seconds
 
-    def count(self, collection: str, query: dict[str, Any], *, most_ms: int) -> int:
+    def count(self, collection: str, query: dict[str, Any], *, seconds: float) -> int:
         assert collection == "rocketchat_message"
         times = query.get("ts", {})
         read = [(time, link) for time, link in self.messages if not times or _is_within(time, times)]
-        limit = min(most_ms / 1000, self.seconds)
+        limit = min(seconds, self.seconds)
         cost = len(read) / self.rate
         self.seconds = max(self.seconds - min(cost, limit), 0.0)
         if cost > limit or self.seconds == 0.0:

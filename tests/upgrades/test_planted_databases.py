@@ -12,6 +12,7 @@ import pymongo
 import pytest
 
 from local.fakes.clock import ManualClock
+from local.faults.proxy import CuttingProxy
 from local.mongodb import MongoServer
 from shared.adapters.mongodb.upgrade_counts import MongoUpgradeProbes
 from shared.kernel.errors import Unavailable
@@ -342,3 +343,19 @@ def test_what_there_is_no_time_for_is_unknown_and_holds_nobody_up(server: MongoS
     seen = MongoUpgradeProbes(uri, ManualClock(NOW), "planted", seconds=0).count(keys)
     assert {result.unknown for result in seen.results.values()} == {"MongoDB took too long"}
     assert seen.modules is None
+
+
+def test_a_server_that_falls_silent_is_not_waited_for(server: MongoServer) -> None:
+    # It says which modules there are, and is silent before the end of the settings.
+    planted: Planted = {
+        "rocketchat_statistics": statistics("oauth-enterprise"),
+        "rocketchat_settings": [setting("Enterprise_License", "x" * 300_000)],
+    }
+    count(server, LINKS, planted)
+    with CuttingProxy(int(server.uri.rpartition(":")[2].partition("/")[0])) as proxy:
+        proxy.stall_after(100_000)
+        uri = f"mongodb://127.0.0.1:{proxy.port}/?directConnection=true"
+        probes = MongoUpgradeProbes(uri, ManualClock(NOW), "planted", seconds=3)
+        seen = probes.count(needed_probes(list(RULES.values())))
+    assert seen.modules == {"oauth-enterprise"}
+    assert {result.unknown for result in seen.results.values()} == {"MongoDB took too long"}

@@ -17,11 +17,11 @@ _LINK_FIELDS = (
     "attachments.audio_url",
 )  # fmt: skip
 # All messages have to be read: there is no index of what stands within a text.
-_ALL_MS = 3_500
+_ALL_SECONDS = 3.5
 # Where that took too long, as many of the newest as there is time for. A window of time is asked for by the
 # index of `ts` that Rocket.Chat makes (packages/models/src/models/Messages.ts), and is widened while it is
 # quick to count.
-_WINDOW_MS, _QUICK_SECONDS = 1_000, 0.3
+_WINDOW_SECONDS, _QUICK_SECONDS = 1.0, 0.3
 _FIRST_WINDOW, _SHORTEST_WINDOW = timedelta(days=1), timedelta(minutes=1)
 # No message is older than Rocket.Chat, whose first release is of that year.
 _BEGINNING = datetime(2015, 1, 1, tzinfo=UTC)
@@ -30,7 +30,7 @@ _BEGINNING = datetime(2015, 1, 1, tzinfo=UTC)
 class CountDocuments(Protocol):
     """Counts what fits in a collection. Raises `ExecutionTimeout`, at once where no time is left at all."""
 
-    def __call__(self, collection: str, query: dict[str, Any], *, most_ms: int) -> int:
+    def __call__(self, collection: str, query: dict[str, Any], *, seconds: float) -> int:
         """The number of documents."""
         ...
 
@@ -44,7 +44,7 @@ def count_message_links(count: CountDocuments, path: str, now: datetime) -> Prob
     pattern = {"$regex": re.escape(path)}
     query: dict[str, Any] = {"$or": [{field: pattern} for field in _LINK_FIELDS]}
     try:
-        return _build_result(count(_COLLECTION, query, most_ms=_ALL_MS))
+        return _build_result(count(_COLLECTION, query, seconds=_ALL_SECONDS))
     except errors.ExecutionTimeout:
         return _count_newest(count, query, now)
 
@@ -59,7 +59,7 @@ def _count_newest(count: CountDocuments, query: dict[str, Any], now: datetime) -
         times = {"$gte": since} if counted_to == now else {"$gte": since, "$lt": counted_to}
         begin = time.monotonic()
         try:
-            links += count(_COLLECTION, {"ts": times, **query}, most_ms=_WINDOW_MS)
+            links += count(_COLLECTION, {"ts": times, **query}, seconds=_WINDOW_SECONDS)
         except errors.ExecutionTimeout:
             # Too many messages for one query, or no time left: then the shorter ones are refused at once.
             window /= 4

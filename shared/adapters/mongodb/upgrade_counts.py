@@ -9,7 +9,8 @@ from __future__ import annotations
 import ipaddress
 import re
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from typing import Any
@@ -29,7 +30,7 @@ Database = pymongo.database.Database[dict[str, Any]]
 Query = dict[str, Any]
 
 # All of it, and the share of a query.
-_TOTAL_SECONDS, _TIMEOUT_MS = 9.0, 2_000
+_TOTAL_SECONDS, _TIMEOUT_SECONDS = 9.0, 2.0
 # Older statistics may be of another licence. They are written at each start and once a day:
 # RocketChat/Rocket.Chat, apps/meteor/server/cron/usageReport.ts
 _STATISTICS_AGE = timedelta(days=10)
@@ -100,21 +101,31 @@ class _TimedReader:
     def __init__(self, database: Database, now: datetime, deadline: float) -> None:
         self.database, self.now, self._deadline = database, now, deadline
 
-    def limit_ms(self, most: int = _TIMEOUT_MS) -> int:
-        """How long the next query may take. Raises ExecutionTimeout if there is no time left."""
-        left = int((self._deadline - time.monotonic()) * 1000)
+    @contextmanager
+    def limit(self, most_seconds: float = _TIMEOUT_SECONDS) -> Iterator[None]:
+        """Gives a query so much of the time that is left. Raises ExecutionTimeout where that is too little.
+
+        The server is asked to keep to it, and is not waited for if it does not: one whose disk hangs, or that
+        looks at its clock seldom, would hold up the gate.
+        """
+        left = self._deadline - time.monotonic()
         if left <= 0:
             raise errors.ExecutionTimeout("no time is left", _MAX_TIME_EXPIRED)
-        return min(most, left)
+        try:
+            with pymongo.timeout(min(most_seconds, left)):
+                yield
+        except errors.NetworkTimeout as error:
+            raise errors.ExecutionTimeout("no answer in time", _MAX_TIME_EXPIRED) from error
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:
         """The settings that the probes look at, read once."""
         return _read_settings(self)
 
-    def count(self, collection: str, query: Query, *, most_ms: int = _TIMEOUT_MS) -> int:
-        """How many documents fit. Raises ExecutionTimeout after `most_ms`, or if there is no time left."""
-        return self.database[collection].count_documents(query, maxTimeMS=self.limit_ms(most_ms))
+    def count(self, collection: str, query: Query, *, seconds: float = _TIMEOUT_SECONDS) -> int:
+        """How many documents fit. Raises ExecutionTimeout after so long, or if there is no time left."""
+        with self.limit(seconds):
+            return self.database[collection].count_documents(query)
 
 
 def _run_probe(reader: _TimedReader, key: ProbeKey) -> ProbeResult:
@@ -133,19 +144,17 @@ def _read_settings(reader: _TimedReader) -> dict[str, Any]:
     names = [*_BUILT_IN, _FORM, *_LICENCES, *_PUSH]
     query = {"$or": [{"_id": {"$in": names}}, _SETTINGS_FILTER]}
     collection = reader.database["rocketchat_settings"]
-    cursor = collection.find(query, {"value": 1}, max_time_ms=reader.limit_ms())
-    return {str(one["_id"]): one.get("value") for one in cursor}
+    with reader.limit():
+        return {str(one["_id"]): one.get("value") for one in collection.find(query, {"value": 1})}
 
 
 def _read_modules(reader: _TimedReader) -> frozenset[str] | None:
     """`enterprise.modules` of the newest statistics, as the server wrote them of itself."""
     try:
-        newest = reader.database["rocketchat_statistics"].find_one(
-            {},
-            {"enterprise.modules": 1, "createdAt": 1},
-            sort=[("createdAt", -1)],
-            max_time_ms=reader.limit_ms(),
-        )
+        with reader.limit():
+            newest = reader.database["rocketchat_statistics"].find_one(
+                {}, {"enterprise.modules": 1, "createdAt": 1}, sort=[("createdAt", -1)]
+            )
     except errors.OperationFailure:
         return None
     created = (newest or {}).get("createdAt")
@@ -224,10 +233,11 @@ def _count_users(
 
 def _count_scripts(reader: _TimedReader, _parameter: str, is_affected: Callable[[str], bool]) -> ProbeResult:
     names = ("name", "script", "scriptTranspile", "skipTranspile", "type")
-    cursor = reader.database["rocketchat_integrations"].find(
-        {"enabled": True, "scriptEnabled": True}, dict.fromkeys(names, 1), max_time_ms=reader.limit_ms()
-    )
-    hooks = list(cursor.limit(_MAX_SCRIPTS + 1))
+    with reader.limit():
+        cursor = reader.database["rocketchat_integrations"].find(
+            {"enabled": True, "scriptEnabled": True}, dict.fromkeys(names, 1)
+        )
+        hooks = list(cursor.limit(_MAX_SCRIPTS + 1))
     reason = f"there are more than {_MAX_SCRIPTS} scripts" if len(hooks) > _MAX_SCRIPTS else ""
     subjects = [
         ProbeSubject(_clean_name(hook.get("name") or hook["_id"]), 1)
