@@ -24,6 +24,7 @@ from local.mutation.running import compiles, preload, try_mutants
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "bench" / "mutation.json"
 EQUIVALENTS = ROOT / "bench" / "mutation_equivalents.json"
+_MOST_LINES = 5  # of what failing tests print
 # Decisions, formats, leases, webhooks, sign-in, settings: 90 of a hundred are to be noticed there.
 DEFAULT = (
     "shared/*/decide.py",
@@ -107,7 +108,9 @@ def mutate_module(module: Path, seed: int, most: int, budget: float) -> ModuleSc
     if not verdicts.tests:
         # Not a score of nought: no test failed on a mutant, since none passed without one, or in time.
         print(
-            f"{module}: no test of {', '.join(files)} passes on it as it is, or in time; not tried",
+            f"{module}: no test of {', '.join(files)} passes on it as it is, or in time; not tried:",
+            *verdicts.output.splitlines()[-_MOST_LINES:],
+            sep="\n  ",
             flush=True,
         )
         return None

@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,15 +23,18 @@ class Outcome:
     by_time: bool = False
 
 
-def run_forked(child: Callable[[], int], *, cpu_seconds: float, wall_seconds: float) -> Outcome:
+def run_forked(
+    child: Callable[[], int], *, cpu_seconds: float, wall_seconds: float, output: Path | None = None
+) -> Outcome:
     """Run `child` in a process of its own, and end it with all it had begun when its time is over.
 
     The processor's time counts: on a machine that others use too, the clock says nothing of a loop. The
-    clock's is for what waits without end; what it waited for a processor is not counted.
+    clock's is for what waits without end; what it waited for a processor is not counted. What it prints goes
+    into the file `output`, or nowhere.
     """
     pid = os.fork()
     if pid == 0:
-        _become(child, cpu_seconds)
+        _become(child, cpu_seconds, output)
     began, status, pause = time.monotonic(), None, 0.002
     while time.monotonic() - began - _seconds_in_queue(pid) < wall_seconds:
         ended, status = os.waitpid(pid, os.WNOHANG)
@@ -61,7 +65,7 @@ def _seconds_in_queue(pid: int) -> float:
         return 0.0
 
 
-def _become(child: Callable[[], int], cpu_seconds: float) -> None:
+def _become(child: Callable[[], int], cpu_seconds: float, output: Path | None) -> None:
     """Never returns: the forked process does nothing of what its parent would."""
     code = 3
     try:
@@ -71,9 +75,12 @@ def _become(child: Callable[[], int], cpu_seconds: float) -> None:
         # The soft limit's signal ends it, and is told from other ends; a nested one may have less, not more.
         hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
         resource.setrlimit(resource.RLIMIT_CPU, (max(1, round(cpu_seconds)), hard))
-        with open(os.devnull, "r+b") as nowhere:  # noqa: PTH123 - for its descriptor
-            for number in (0, 1, 2):
-                os.dup2(nowhere.fileno(), number)
+        with open(os.devnull, "r+b") as nowhere, open(output or os.devnull, "ab") as told:  # noqa: PTH123
+            for number, file in enumerate((nowhere, told, told)):
+                os.dup2(file.fileno(), number)
         code = child()
+    except BaseException:  # noqa: BLE001 - whatever it was, it is said
+        # The process ends below without a word of the interpreter's.
+        os.write(2, traceback.format_exc().encode())
     finally:
         os._exit(code)

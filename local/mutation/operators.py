@@ -22,8 +22,9 @@ _COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
 _ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {ast.Add: ast.Sub, ast.Sub: ast.Add}
 _SWAPPED = {"min": "max", "max": "min", "any": "all", "all": "any"}
 # Whose answers nobody relies on: a log that says less is not what these tests are about.
-_UNWATCHED = ("log", "_LOG", "logging")
+_UNWATCHED = ("log", "_LOG", "_LOGGER", "logging")
 _SAME_SITE = " #"
+_FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Mutant:
     - `scope`: the dotted name of the function or class around it; empty at the top of the module.
     - `line`: where it is now.
     - `node`, `variant`: where it is in the tree, for `apply_mutant`.
+    - `statement`: the probe before the statement around it; empty outside of functions.
     """
 
     key: str
@@ -42,12 +44,14 @@ class Mutant:
     line: int
     node: int
     variant: int
+    statement: str = ""
 
 
 def list_mutants(source: str) -> list[Mutant]:
     """All mutants of a module, in the order of the tree. Raises SyntaxError."""
     tree = ast.parse(source)
     scopes, skipped = _scan_scopes(tree)
+    statements = _name_statements(tree)
     mutants, numbers = [], dict[str, int]()
     for index, node in enumerate(ast.walk(tree)):
         if id(node) in skipped:
@@ -58,7 +62,8 @@ def list_mutants(source: str) -> list[Mutant]:
             numbers[key] = numbers.get(key, 0) + 1
             if numbers[key] > 1:
                 key = f"{key}{_SAME_SITE}{numbers[key]}"
-            mutants.append(Mutant(key, scope, getattr(node, "lineno", 1), index, variant))
+            line, statement = getattr(node, "lineno", 1), statements.get(id(node), "")
+            mutants.append(Mutant(key, scope, line, index, variant, statement))
     return mutants
 
 
@@ -72,14 +77,51 @@ def apply_mutant(source: str, mutant: Mutant) -> ast.Module:
 
 
 def add_probes(source: str, call: str) -> ast.Module:
-    """The module with a call of the built-in name `call` at the start of each function, with its scope."""
+    """The module with calls of the built-in name `call`: in each function with its scope, and before each of
+    its statements with scope and line."""
     tree = ast.parse(source)
-    scopes, _ = _scan_scopes(tree)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            name = f"{scopes[id(node)]}.{node.name}".lstrip(".")
-            node.body.insert(0, ast.parse(f"{call}({name!r})").body[0])
+    _insert_probes(tree, call, "", inside=False)
     return ast.fix_missing_locations(tree)
+
+
+def _insert_probes(node: ast.AST, call: str, scope: str, *, inside: bool) -> None:
+    scope, inside = _enter(node, scope, inside=inside)
+    for child in ast.iter_child_nodes(node):
+        _insert_probes(child, call, scope, inside=inside)
+    for body in (getattr(node, name, None) for name in ("body", "orelse", "finalbody")):
+        if not inside or not isinstance(body, list):
+            continue
+        # What a function is documented by stays its first statement.
+        start = int(isinstance(node, _FUNCTIONS) and ast.get_docstring(node, clean=False) is not None)
+        probed = [one for old in body[start:] for one in (_probe(call, f"{scope}@{old.lineno}"), old)]
+        body[start:] = [_probe(call, scope), *probed] if isinstance(node, _FUNCTIONS) else probed
+
+
+def _name_statements(tree: ast.Module) -> dict[int, str]:
+    """By node the probe before the innermost statement of a function that it is in; empty outside of them."""
+    names: dict[int, str] = {}
+
+    def visit(node: ast.AST, scope: str, statement: str, *, inside: bool) -> None:
+        if inside and isinstance(node, ast.stmt):
+            statement = f"{scope}@{node.lineno}"
+        names[id(node)] = statement
+        scope, inside = _enter(node, scope, inside=inside)
+        for child in ast.iter_child_nodes(node):
+            visit(child, scope, statement, inside=inside)
+
+    visit(tree, "", "", inside=False)
+    return names
+
+
+def _enter(node: ast.AST, scope: str, *, inside: bool) -> tuple[str, bool]:
+    """The scope within a node, and whether that is a function's."""
+    if isinstance(node, _FUNCTIONS | ast.ClassDef):
+        return f"{scope}.{node.name}".lstrip("."), isinstance(node, _FUNCTIONS)
+    return scope, inside
+
+
+def _probe(call: str, name: str) -> ast.stmt:
+    return ast.parse(f"{call}({name!r})").body[0]
 
 
 class _Replace(ast.NodeTransformer):
@@ -165,8 +207,13 @@ def _scan_scopes(tree: ast.Module) -> tuple[dict[int, str], set[int]]:
 
 
 def _unwatched_parts(node: ast.AST) -> Iterator[ast.AST]:
-    """Decorators, annotations, logs and imports for types: what they say, no test is to hold."""
+    """Decorators, annotations, logs and imports for types: what they say, no test is to hold.
+
+    And `strict=True` of a `zip`, which says of lists that they are of one length where they always are.
+    """
     match node:
+        case ast.Call(func=ast.Name(id="zip"), keywords=keywords):
+            yield from (one for one in keywords if one.arg == "strict")
         case ast.FunctionDef() | ast.AsyncFunctionDef():
             yield from node.decorator_list
             if node.returns is not None:

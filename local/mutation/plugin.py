@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from local.mutation.forks import Outcome, run_forked
+from local.mutation.forks import Outcome
 from local.mutation.loading import module_name
 from local.mutation.operators import apply_mutant
 from local.mutation.patching import Patch, read_live_module
@@ -24,7 +24,8 @@ _BASELINE_SECONDS = 25.0  # of the processor; what did not run by then is not as
 MODULE_SECONDS = 3600.0  # by the clock, for all of a module's mutants
 
 
-@dataclass
+# By identity: where a folder below has a conftest of its own, pytest puts plugins into sets.
+@dataclass(eq=False)
 class MutantLoop:
     """A plugin of pytest in place of its loop over the tests: all of them once, then some for each mutant."""
 
@@ -76,7 +77,7 @@ class MutantLoop:
             return _run_items(items, until=time.process_time() + _BASELINE_SECONDS, stop=False)
 
         if items:
-            run_forked(child, cpu_seconds=3 * _BASELINE_SECONDS, wall_seconds=MODULE_SECONDS)
+            self.asked.run_long(child, cpu_seconds=3 * _BASELINE_SECONDS)
         passed = self.asked.read("baseline", {})
         runs = [TestRun(name, one["seconds"], frozenset(one["scopes"])) for name, one in passed.items()]
         return sorted(runs, key=lambda run: (run.seconds, run.name))
@@ -94,7 +95,7 @@ def _run_items(items: list[Any], *, until: float | None = None, stop: bool = Tru
     return int(bool(items and items[0].session.testsfailed))
 
 
-@dataclass
+@dataclass(eq=False)
 class Recorder:
     """A plugin of pytest that notes what each test enters."""
 

@@ -22,11 +22,12 @@ _TOO_LONG = ("test_killed.py", "test_weeks.py", "test_year.py")
 
 def find_tests(module: Path, root: Path) -> list[str]:
     """The test files of a module, relative to `root`, in a stable order; empty if it has none of its own."""
-    for folder, contract in _CONTRACTS.items():
-        if module.is_relative_to(folder):
-            return list(contract)
     room = _find_room(module, root)
     named = _own_tests(room, module.stem) if room else []
+    for folder, contract in _CONTRACTS.items():
+        # A contract starts programs: a test of the module's own says the same in a thousandth of the time.
+        if module.is_relative_to(folder) and not named:
+            return list(contract)
     chosen = named or _importing_tests(module, root) or (room.rglob("test_*.py") if room else [])
     return _relative(chosen, root)
 

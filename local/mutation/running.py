@@ -23,6 +23,7 @@ from local.mutation.operators import Mutant, add_probes, apply_mutant
 from local.mutation.plugin import MODULE_SECONDS, NO_TESTS, MutantLoop, Recorder, run_pytest
 
 _PROBE = "__mutation_probe__"
+_OUTPUT = "output.txt"
 # Imported once, before any fork: most of what a test file costs to begin. Nothing of ours is among them.
 _EXPENSIVE = (
     "aiohttp",
@@ -46,12 +47,14 @@ _IDLE = 10  # by the clock, times that: for what waits without end
 class Verdicts:
     """By a mutant's key whether a test noticed it; `late`: those that were ended because they did not end.
 
-    `tests`: how many passed on the code as it is. Without any, nothing was tried.
+    `tests`: how many passed on the code as it is. Without any, nothing was tried, and `output` is what was
+    printed then.
     """
 
     tests: int
     killed: dict[str, bool] = field(default_factory=dict)
     late: frozenset[str] = frozenset()
+    output: str = ""
 
 
 def preload() -> None:
@@ -75,7 +78,8 @@ def try_mutants(
         session = MutationSession(module, source, tuple(mutants), Path(folder), budget, least)
         answer = session.run_inside(list(files))
         if not answer["tests"]:
-            return Verdicts(0)
+            output = Path(folder, _OUTPUT)
+            return Verdicts(0, output=output.read_text("utf-8", "replace") if output.exists() else "")
         killed, late = dict(answer["killed"]), set(answer["late"])
         rest = [one for one in mutants if one.key in answer["afresh"] and not killed.get(one.key)]
         if rest:
@@ -105,7 +109,7 @@ class MutationSession:
             load_instead(self.module, add_probes(self.source, _PROBE))
             return run_pytest(files, [MutantLoop(self, recorder)], self.folder)
 
-        self._run_long(child)
+        self.run_long(child)
         return self.read("inside", {"tests": [], "killed": {}, "late": [], "afresh": {}, "modules": []})
 
     def run_afresh(
@@ -122,7 +126,7 @@ class MutationSession:
                 self.write("afresh", answer)
             return 0
 
-        self._run_long(child)
+        self.run_long(child)
         return self.read("afresh", {"killed": {}, "late": []})
 
     def _run_fresh(self, mutant: Mutant, tests: list[str], seconds: float) -> Outcome:
@@ -137,8 +141,10 @@ class MutationSession:
         limit = max(self.least, _SLACK * seconds)
         return run_forked(child, cpu_seconds=limit, wall_seconds=_IDLE * limit)
 
-    def _run_long(self, child: Callable[[], int]) -> None:
-        run_forked(child, cpu_seconds=MODULE_SECONDS, wall_seconds=MODULE_SECONDS)
+    def run_long(self, child: Callable[[], int], cpu_seconds: float = MODULE_SECONDS) -> None:
+        """What is done once for all mutants; what it prints is kept."""
+        output = self.folder / _OUTPUT
+        run_forked(child, cpu_seconds=cpu_seconds, wall_seconds=MODULE_SECONDS, output=output)
 
     @staticmethod
     def note(answer: dict[str, Any], mutant: Mutant, outcome: Outcome) -> None:

@@ -10,7 +10,8 @@ from local.mutation.operators import Mutant
 
 @dataclass(frozen=True, slots=True)
 class TestRun:
-    """One test on the code as it is: the processor's seconds, and the functions of the module it entered."""
+    """One test on the code as it is: the processor's seconds, and the functions and statements of the module
+    that it entered."""
 
     name: str
     seconds: float
@@ -22,12 +23,12 @@ class TestRun:
 def select_tests(
     mutant: Mutant, runs: Sequence[TestRun], budget: float, at_import: Collection[str] = ()
 ) -> list[TestRun]:
-    """Those that enter the mutant's function, quickest first, of at most `budget` seconds together.
+    """Those that reach the mutant's statement, quickest first, of at most `budget` seconds together.
 
     What stands outside of functions, or is called by the import (`at_import`), may concern any test; those
     that enter the module come first.
     """
-    entering = [run for run in runs if mutant.scope in run.scopes]
+    entering = [run for run in runs if (mutant.statement or mutant.scope) in run.scopes]
     if mutant.scope in at_import or not (entering or _is_function(mutant.scope)):
         concerned = sorted(runs, key=lambda run: not run.scopes)
     else:

@@ -8,9 +8,11 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from shared.kernel.errors import NotFound, UsageError
+from shared.policy.values import parse_window
 from shared.power import job as power
 from shared.power.forecast import forecast_spans
-from shared.power.overrides import describe_span, parse_override
+from shared.power.overrides import Override, describe_span, desired_state, parse_override
+from shared.power.schedule import Schedule
 from tests.support.power_world import berlin as at
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -105,6 +107,39 @@ def test_of_what_people_wrote_no_more_than_eighty_characters_are_shown(text: str
     with pytest.raises(UsageError) as caught:
         parse_override(f"{text:100}", BERLIN, MONDAY)
     assert caught.value.value == repr(f"{text:80}")
+
+
+def order(up: bool | None, start: datetime, until: datetime, given: datetime = MONDAY) -> Override:
+    return Override(up, start, until, given)
+
+
+@pytest.mark.parametrize(
+    ("orders", "now", "up", "since"),
+    [
+        pytest.param([], at("20:00"), False, at("19:00"), id="the calendar's own change"),
+        pytest.param([order(True, at("13:00"), at("23:00"))], at("20:00"), True, at("13:00"),
+                     id="an order's start, though the calendar changed later"),
+        # Back on schedule: what rules is the calendar again, with its changes.
+        pytest.param([order(None, at("13:00"), at("23:00"))], at("20:00"), False, at("19:00"),
+                     id="back on schedule: the calendar's change after it"),
+        pytest.param([order(None, at("20:00"), at("23:00"))], at("21:00"), False, at("20:00"),
+                     id="back on schedule: the order, where the calendar changed before it"),
+        pytest.param([order(True, at("13:00"), at("21:00"))], at("22:00"), False, at("21:00"),
+                     id="the end of an order that is over"),
+        pytest.param([order(True, at("13:00"), at("18:00"))], at("20:00"), False, at("19:00"),
+                     id="the calendar's change after the end of an order"),
+        pytest.param([order(True, at("21:00"), at("23:00"))], at("20:00"), False, at("19:00"),
+                     id="an order that has not begun says nothing"),
+        pytest.param([order(True, at("13:00"), at("23:00")),
+                      order(False, at("14:00"), at("19:30"), at("14:00"))], at("20:00"), True, at("19:30"),
+                     id="the end of a newer order gives way to an older one"),
+    ],
+)  # fmt: skip
+def test_since_when_the_machine_is_wanted_so_is_the_last_change_of_what_rules(
+    orders: list[Override], now: datetime, up: bool, since: datetime
+) -> None:
+    desired = desired_state(Schedule(BERLIN, (parse_window("Mon-Fri 07:00-19:00"),)), orders, now)
+    assert (desired.up, desired.since) == (up, since)
 
 
 def test_a_span_keeps_to_the_clock_where_it_is_changed() -> None:

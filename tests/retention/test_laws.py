@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -234,6 +235,24 @@ def test_a_class_that_policy_has_anew_is_due_at_once() -> None:
         == "daily"
     )
     assert choose_class([], Retention(), BERLIN, NOW) == "daily"
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        pytest.param({}, "daily", id="a good monthly one stands for its month and its week"),
+        pytest.param({"klass": "weekly"}, "monthly", id="a weekly one does not stand for a month"),
+        pytest.param({"complete": False}, "monthly", id="a failed one counts for nothing"),
+        pytest.param({"managed": False}, "monthly", id="one that is not ours counts for nothing"),
+        pytest.param({"taken": NOW + timedelta(hours=1)}, "monthly", id="one from the future, too"),
+        pytest.param({"taken": NOW}, "daily", id="one of this very moment counts"),
+        pytest.param({"taken": NOW - 3 * DAY}, "monthly", id="one of last month, though of this week"),
+        pytest.param({"taken": NOW - 365 * DAY}, "monthly", id="one of the same month a year ago"),
+    ],
+)
+def test_what_counts_for_the_class_of_the_next_item(change: dict[str, Any], expected: str) -> None:
+    made = Item("made", NOW - timedelta(hours=1), "monthly")._replace(**change)
+    assert choose_class([made], GFS, BERLIN, NOW) == expected
 
 
 def year_of_items() -> list[Item]:

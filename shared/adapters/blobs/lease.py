@@ -61,7 +61,7 @@ class HeldLease:
         # lost.
         self._renewer.join()
         held, self._loss = not self._loss, "released"
-        if held and self._lease_id:
+        if held:
             try:
                 self._blob.release_lease(self._lease_id)
             except GroundcrewError as failure:

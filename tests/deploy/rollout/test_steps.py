@@ -115,3 +115,27 @@ def test_a_server_that_does_not_answer_is_given_its_time_and_no_more(begun) -> N
     assert steps.smoke_test(APPLIED) is None
     assert (session.state, session.progress.reason) == (DeployState.DONE, "8.3.0 serves; revision 2")
     assert set(asked) == {"8.3.0"}
+
+
+@pytest.mark.parametrize(
+    ("data_of", "returns_to", "starts", "raises"),
+    [
+        pytest.param("8.2.0", "8.2.0", "8.2.0", False, id="one version throughout"),
+        pytest.param("8.2.0", "8.2.0", "8.3.0", True, id="a new version"),
+        # The deploy before this one failed, maybe after it had migrated the data.
+        pytest.param("8.3.0", "8.2.0", "8.2.0", True, id="the data may be newer than what is returned to"),
+    ],
+)
+def test_before_helm_starts_the_watermark_is_raised_wherever_a_version_could_meet_newer_data(
+    begun, data_of: str, returns_to: str, starts: str, raises: bool
+) -> None:
+    world, session, steps = begun
+    watermarks = world.deps().watermarks
+    watermarks.clear()
+    versions = {"version_before": data_of, "rollback_version": returns_to, "version_after": starts}
+    session.record = replace(session.record, progress=replace(session.progress, **versions))
+    steps.apply("the gates are open")
+    watermark = watermarks.read()
+    assert (watermark is not None) is raises
+    if watermark is not None:
+        assert (watermark.deploy, watermark.version) == (session.progress.key, starts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from typing import Any
 
 import pytest
 
@@ -55,6 +56,7 @@ def test_a_guard_is_switched_off_and_a_condition_with_an_else_is_not() -> None:
         "def f(a: Literal[1]) -> Literal[2]: ...",
         "x: Literal[1]",
         "if TYPE_CHECKING:\n    import_this(1)",
+        "x = zip(a, b, strict=True)",
     ],
 )
 def test_what_no_test_is_to_hold_is_left_alone(source: str) -> None:
@@ -81,13 +83,31 @@ def test_a_mutant_changes_its_one_place_and_nothing_else() -> None:
     ]
 
 
-def test_probes_name_each_function_by_its_place() -> None:
-    source = (
-        "class C:\n    def f(self):\n        def g():\n            pass\n        g()\ndef h():\n    pass\n"
-    )
+def test_probes_name_each_function_by_its_place_and_each_statement_by_its_line() -> None:
+    source = """
+class C:
+    limit = 1
+    def f(self, most=2):
+        'What it does.'
+        def g():
+            pass
+        g()
+        if most > 3:
+            return 4
+        elif most:
+            most = 5
+def h():
+    pass
+"""
     entered: list[str] = []
-    names = {"probe": entered.append}
+    names: dict[str, Any] = {"probe": entered.append}
     exec(compile(add_probes(source, "probe"), "probed", "exec"), names)  # noqa: S102 - it is ours
-    names["C"]().f()  # type: ignore[operator]
-    names["h"]()  # type: ignore[call-arg]
-    assert entered == ["C.f", "C.f.g", "h"]
+    names["C"]().f()
+    names["h"]()
+    statements = ["C.f@6", "C.f@8", "C.f.g", "C.f.g@7", "C.f@9", "C.f@11", "C.f@12"]
+    assert entered == ["C.f", *statements, "h", "h@14"], "and not the line that was not reached"
+    assert names["C"].f.__doc__ == "What it does."
+    places = {mutant.key.partition(": ")[2]: mutant.statement for mutant in list_mutants(source)}
+    assert places["1 → 2"] == "", "a class is made at the import"
+    assert places["2 → 3"] == "", "and so is a default"
+    assert (places["3 → 4"], places["4 → 5"], places["5 → 6"]) == ("C.f@9", "C.f@10", "C.f@12")

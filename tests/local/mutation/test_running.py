@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,9 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def judge(project: Path, *, least: float = 60) -> tuple[dict[str, bool], list[str]]:
+def judge(
+    project: Path, *, least: float = 60, files: Sequence[str] = ("tests/room/test_decide.py",)
+) -> tuple[dict[str, bool], list[str]]:
     """By mutant whether it was noticed, and those that did not end; in a process without this tree's code."""
     code = f"""
 import json, sys
@@ -60,7 +63,7 @@ from local.mutation.running import try_mutants
 import hypothesis, pytest
 del sys.modules["local"]; sys.path.remove({str(ROOT)!r}); sys.path.insert(0, ".")
 module = Path("shared/room/decide.py"); source = module.read_text()
-verdicts = try_mutants(module, source, list_mutants(source), ["tests/room/test_decide.py"], least={least})
+verdicts = try_mutants(module, source, list_mutants(source), {list(files)!r}, least={least})
 print(json.dumps([verdicts.killed, sorted(verdicts.late)]))
 """
     shown = subprocess.run(
@@ -81,6 +84,15 @@ def test_what_no_test_tells_apart_survives_and_what_is_never_entered_too(project
     }
     assert late == []
     assert {path: path.read_bytes() for path in project.rglob("*.py")} == before
+
+
+def test_folders_with_a_conftest_of_their_own_are_tried_together(project: Path) -> None:
+    other = project / "tests/other"
+    other.mkdir()
+    (other / "conftest.py").write_text("def pytest_runtest_logstart(): pass\n")
+    (other / "test_other.py").write_text("def test_other() -> None: pass\n")
+    killed, _ = judge(project, files=("tests/other/test_other.py", "tests/room/test_decide.py"))
+    assert killed["is_full: return count >= most → return None"]
 
 
 def test_a_test_of_the_border_notices(project: Path) -> None:
@@ -159,8 +171,8 @@ def test_constants_defaults_and_what_is_called_at_the_import_are_changed_too(pro
     assert survivors == {"<module>: 3 → 4 #2", "<module>: 3 → 4 #3", "Room.smallest: 9 → 10"}
 
 
-def mutant(scope: str) -> Mutant:
-    return Mutant(f"{scope}: a → b", scope, 1, 1, 0)
+def mutant(scope: str, statement: str = "") -> Mutant:
+    return Mutant(f"{scope}: a → b", scope, 1, 1, 0, statement)
 
 
 RUNS = [
@@ -174,6 +186,13 @@ def test_only_the_tests_that_enter_the_function_are_run_quickest_first_within_th
     assert [run.name for run in select_tests(mutant("f"), RUNS, 60)] == ["quick", "slow"]
     assert [run.name for run in select_tests(mutant("f"), RUNS, 10)] == ["quick"]
     assert [run.name for run in select_tests(mutant("f"), RUNS[2:], 10)] == ["slow"], "one at least"
+
+
+def test_only_the_tests_that_reach_the_statement_are_run() -> None:
+    runs = [TestRun("early", 1, frozenset({"f", "f@2"})), TestRun("late", 2, frozenset({"f", "f@2", "f@3"}))]
+    assert [run.name for run in select_tests(mutant("f", "f@2"), runs, 60)] == ["early", "late"]
+    assert [run.name for run in select_tests(mutant("f", "f@3"), runs, 60)] == ["late"]
+    assert select_tests(mutant("f", "f@4"), runs, 60) == [], "no test comes there"
 
 
 def test_what_stands_outside_of_functions_concerns_every_test() -> None:
@@ -202,7 +221,9 @@ def test_the_tests_of_a_module_are_those_of_the_nearest_folder_of_its_name() -> 
     others = find_neighbours(Path("shared/power/forecast.py"), ROOT)
     assert "tests/power/test_decide.py" in others
     assert not [name for name in others if "/e2e/" in name or "test_killed" in name or "/cli/" in name]
-    assert "tests/contract/test_blobs.py" in find_tests(Path("shared/adapters/blobs/lease.py"), ROOT)
+    assert "tests/contract/test_blobs.py" in find_tests(Path("shared/adapters/blobs/upload.py"), ROOT)
+    lease = find_tests(Path("shared/adapters/blobs/lease.py"), ROOT)
+    assert lease == ["tests/adapters/blobs/test_lease.py"], "its own start no programs"
     assert find_tests(Path("shared/nowhere/decide.py"), ROOT) == []
 
 
