@@ -22,6 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self, TypeVar
 
+from local.forks import PROGRAMS, ForkedProcess, Forks
 from shared.kernel.errors import Unavailable
 
 T = TypeVar("T")
@@ -35,6 +36,14 @@ _TAIL_BYTES = 8192
 # PR_SET_PDEATHSIG fires when the thread that forked ends, not the process: so one thread, which lives as
 # long as the process, starts all children.
 _spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
+
+_forks: Forks | None = None
+
+
+def start_in_forks(forks: Forks) -> None:
+    """From now on have our own programs run in forks of one process that has imported them: for tests."""
+    global _forks
+    _forks = forks
 
 
 class Child:
@@ -55,7 +64,7 @@ class Child:
         self.name, self.argv, self.log = name, list(argv), log
         self._env = {**(os.environ if env is None else env), STDIN_IS_PARENT: "1"}
         self._cwd = cwd
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | ForkedProcess | None = None
         self._lines: list[str] = []
         self._ended = False
         self._news = threading.Condition()
@@ -81,7 +90,7 @@ class Child:
         return self._running.poll()
 
     @property
-    def _running(self) -> subprocess.Popen[bytes]:
+    def _running(self) -> subprocess.Popen[bytes] | ForkedProcess:
         if self._process is None:
             raise Unavailable(f"{self.name} was not started", hint="Call start() or use it in a with block.")
         return self._process
@@ -99,7 +108,10 @@ class Child:
         self._reader = threading.Thread(target=self._read, args=(log,), name=f"log:{self.name}", daemon=True)
         self._reader.start()
 
-    def _spawn_process(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
+    def _spawn_process(self, log: IO[bytes]) -> subprocess.Popen[bytes] | ForkedProcess:
+        interpreter, option, module = (*self.argv, "", "")[:3]
+        if _forks is not None and (interpreter, option) == (sys.executable, "-m") and module in PROGRAMS:
+            return _forks.spawn(module, self.argv[3:], self._env, self._cwd or Path.cwd(), log)
         return subprocess.Popen(
             [*_die_with_parent(), *self.argv],
             stdin=subprocess.PIPE,

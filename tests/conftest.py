@@ -13,7 +13,9 @@ from hypothesis import settings
 
 from local.azurite import Azurite, EmulatedAccount
 from local.chromium import Phone, find_chromium
+from local.process import start_in_forks
 from shared.settings.storage_account import StorageAccount
+from tests.support.commands import shared_forks
 
 # No example is late: hypothesis' 200 ms are lost to whatever else two cores do, and say nothing of ours.
 settings.register_profile("groundcrew", deadline=None)
@@ -38,6 +40,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         # Real controllers take their time, the more on a busy machine; `local.real.suites` bounds the whole.
         for item in items:
             item.add_marker(pytest.mark.timeout(1200), append=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forked_programs() -> None:
+    """The hosts and databases of tests are forks of one process that has imported them."""
+    start_in_forks(shared_forks())
 
 
 @pytest.fixture(scope="session", autouse=True)

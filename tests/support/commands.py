@@ -10,7 +10,6 @@ import atexit
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,26 +17,16 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
+from local import forks
 from local.stack import ROOT
-from tests.support import command_server
 
 
 @cache
-def _start_server() -> socket.socket:
-    """One for this test process, at its first command."""
-    ours, theirs = socket.socketpair()
-    with theirs:
-        server = subprocess.Popen(
-            [sys.executable, "-m", command_server.__name__, "serve", str(theirs.fileno())],
-            cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=[theirs.fileno()],
-        )  # fmt: skip
-
-    def stop() -> None:
-        ours.close()  # which ends it, as does our being killed
-        server.wait()
-
-    atexit.register(stop)
-    return ours
+def shared_forks() -> forks.Forks:
+    """The server of this test process, which begins with its first program."""
+    server = forks.Forks()
+    atexit.register(server.stop)
+    return server
 
 
 def run_groundcrew(
@@ -47,11 +36,11 @@ def run_groundcrew(
     command = ["groundcrew", *arguments]
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, Path(os.devnull).open() as nobody:
         streams = [nobody.fileno(), out.fileno(), err.fileno()]
-        report = command_server.request_command(_start_server(), arguments, env, str(cwd), streams)
+        report = forks.request_program(shared_forks().socket, "cli", arguments, env, str(cwd), streams)
         report.settimeout(timeout)
         with report, report.makefile() as lines:
             process = lines.readline()
-            assert process, "the command server has ended: its error is above"
+            assert process, "the server of forks has ended: its error is above"
             try:
                 code = int(lines.readline())
             except TimeoutError:
@@ -68,9 +57,9 @@ def run_script(
     script: str, *, env: Mapping[str, str], cwd: Path, timeout: float = 240
 ) -> subprocess.CompletedProcess[str]:
     """What `bash` makes of a script with `groundcrew` in it, which runs as by `run_groundcrew`."""
-    server = _start_server().fileno()
+    server = shared_forks().socket.fileno()
     # -S and -E: the client needs nothing installed, and starts in a tenth of the time.
-    client = shlex.join([sys.executable, "-S", "-E", str(command_server.__file__), "run", str(server)])
+    client = shlex.join([sys.executable, "-S", "-E", str(forks.__file__), "run", str(server)])
     return subprocess.run(
         ["bash", "-c", f'groundcrew() {{ {client} "$@"; }}\n{script}'],
         env=env, cwd=cwd, pass_fds=[server], capture_output=True, text=True, timeout=timeout, check=False,
