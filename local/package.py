@@ -137,12 +137,14 @@ def compile_bytecode(folder: Path, python: str) -> None:
 
 
 def compile_ahead(folder: Path, python: str) -> None:
-    """What each worker would make in Python: methods of dataclasses, regular expressions, schemas of records.
+    """What each worker would make in Python: methods of dataclasses, regular expressions, schemas of records;
+    and the bytecode of modules once more, in one file that is quicker to read than hundreds.
 
-    See `shared.kernel.dataclass_code`, `shared.kernel.pattern_code` and `shared.formats.prepared_schemas`.
+    See the modules' own texts.
     """
     for module in (
         "shared.kernel.dataclass_code", "shared.kernel.pattern_code", "shared.formats.prepared_schemas",
+        "shared.kernel.module_code",
     ):  # fmt: skip
         _run_packaged(folder, python, module)
 

@@ -88,3 +88,23 @@ def test_a_class_that_changed_since_is_compiled_anew(packed: Path) -> None:
     # Of another size: within one second a file of the same size is taken for the one that was compiled.
     (packed / "thing" / "model.py").write_text(MODEL.replace("y: int = 2", "other: int = 3"))
     assert run(packed, SHOW).startswith("True\nPoint(x=1, other=3) ")
+
+
+def test_an_annotation_is_compiled_once_and_means_what_it_says(tmp_path: Path) -> None:
+    code = """
+from __future__ import annotations
+import typing
+from shared.kernel.dataclass_code import compile_annotations_once
+compile_annotations_once()
+class One(typing.NamedTuple):
+    name: Text
+    rest: Text = ""
+class Text: ...
+first, second = One.__annotations__.values()
+print(first.__forward_code__ is second.__forward_code__, typing.get_type_hints(One)["rest"].__name__)
+try:
+    typing.ForwardRef("not a type")
+except SyntaxError:
+    print("refused")
+"""
+    assert run(tmp_path, code) == "True Text\nrefused\n"

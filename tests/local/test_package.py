@@ -146,7 +146,10 @@ def test_the_package_carries_what_each_worker_would_compile_or_check(
     code = """
 import functions, sys
 from re import _compiler
+from importlib.machinery import FileFinder
 del _compiler._parser.parse  # without which nothing new can be compiled
+looked, find = [], FileFinder.find_spec
+FileFinder.find_spec = lambda self, name, *rest: looked.append(name) or find(self, name, *rest)
 from shared.deploy.model import PullRequest
 from shared.formats.backupset import SealRecord
 from shared.formats.strict_json import strict_validator
@@ -154,11 +157,12 @@ from shared.wiring import load_policy
 import urllib3
 strict_validator(SealRecord)
 print(PullRequest.__init__.__code__.co_filename, load_policy().timezone, "pydantic" in sys.modules)
+print([name for name in looked if name.startswith(("shared.", "urllib3."))])
 """
     path = str(app / package.SITE)
     argv = [python, "-c", code]
     done = subprocess.run(argv, cwd=app, env={"PYTHONPATH": path}, capture_output=True, text=True, timeout=60)
-    assert (done.stdout, done.stderr) == ("<dataclass> Europe/Berlin False\n", "")
+    assert (done.stdout, done.stderr) == ("<dataclass> Europe/Berlin False\n[]\n", "")
 
 
 POLICY = """
