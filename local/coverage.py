@@ -1,4 +1,4 @@
-"""Which lines only end-to-end tests run, and which none: `python -m local.coverage`.
+"""Which lines only end-to-end tests run, and which none, for docs/tests.md: `python -m local.coverage`.
 
 Both kinds of tests run once with coverage.py in every Python process that they begin: the app's worker, the
 commands. Nothing is known of what a process ran that was killed hard, or begun with an environment of its own
@@ -8,6 +8,7 @@ that does not ask for it: a line that is called run was, one that is called neve
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import os
 import subprocess
@@ -15,11 +16,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / ".local" / "coverage"
+RESULTS = ROOT / "bench" / "coverage.json"
 # Where mistakes are seen end to end: triggers, what is put together, commands. The rest has tests of its own.
 SHOWN = ("functions", "shared/wiring", "cli")
+_KINDS = ("e2e", "rest")
 _RC = """[run]
 parallel = true
 sigterm = true
@@ -45,15 +49,16 @@ class FileCoverage:
 def main() -> int:
     """See the module."""
     parser = argparse.ArgumentParser(prog="python -m local.coverage", description="Measure coverage.")
-    parser.add_argument("kinds", nargs="*", choices=["e2e", "rest"], help="run these anew; else both")
+    parser.add_argument("--only", choices=_KINDS, help="run these anew; else both")
     parser.add_argument("--workers", default="2")
     parser.add_argument("--report", action="store_true", help="of what was measured before, without a run")
     options = parser.parse_args()
-    for kind in () if options.report else options.kinds or ("e2e", "rest"):
+    for kind in () if options.report else [options.only] if options.only else _KINDS:
         # A failed test is no reason to stop: what the others ran is known all the same.
         print(f"{kind}: pytest ended with {_run_tests(kind, options.workers)}", flush=True)
-    e2e, rest = _read_lines("e2e"), _read_lines("rest")
-    print(format_report(compare_lines(e2e, rest)))
+    files = compare_lines(_read_lines("e2e"), _read_lines("rest"))
+    RESULTS.write_text(json.dumps(summarize(files, ROOT), indent=1, ensure_ascii=False) + "\n", "utf-8")
+    print(format_report(files))
     return 0
 
 
@@ -115,21 +120,71 @@ def compare_lines(
     return files
 
 
+def summarize(files: Mapping[str, FileCoverage], root: Path) -> dict[str, Any]:
+    """The sums of each folder, and by file of SHOWN the functions with lines that are not run by both kinds.
+
+    By function, since lines move with each change of the code.
+    """
+    named = {
+        name: {
+            "only_e2e": count_by_function((root / name).read_text("utf-8"), one.only_e2e),
+            "never": count_by_function((root / name).read_text("utf-8"), one.never),
+        }
+        for name, one in files.items()
+        if _is_shown(name) and (one.only_e2e or one.never)
+    }
+    return {"folders": {folder: _sum_folder(folder, files) for folder in (*SHOWN, "shared")}, "files": named}
+
+
+def count_by_function(source: str, lines: Sequence[int]) -> dict[str, int]:
+    """How many of the lines are in which function, in their order; `(module)` for those outside."""
+    spans = list[tuple[int, int, str]]()
+
+    def visit(node: ast.AST, scope: str) -> None:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            scope = f"{scope}.{node.name}".lstrip(".")
+            spans.append((node.lineno, node.end_lineno or node.lineno, scope))
+        for child in ast.iter_child_nodes(node):
+            visit(child, scope)
+
+    visit(ast.parse(source), "")
+    counts: dict[str, int] = {}
+    for line in lines:
+        # The innermost is the last one that was entered.
+        name = next((name for first, last, name in reversed(spans) if first <= line <= last), "(module)")
+        counts[name] = counts.get(name, 0) + 1
+    return counts
+
+
+def _is_shown(name: str) -> bool:
+    return name.startswith(tuple(f"{folder}/" for folder in SHOWN))
+
+
 def format_report(files: Mapping[str, FileCoverage]) -> str:
     """A line for each file of SHOWN that has any such lines, and the sums of all."""
     lines = []
     for name, one in files.items():
-        if name.startswith(tuple(f"{folder}/" for folder in SHOWN)) and (one.only_e2e or one.never):
+        if _is_shown(name) and (one.only_e2e or one.never):
             never = f"; none: {format_lines(one.never)}" if one.never else ""
             lines.append(f"{name}: {len(one.only_e2e)} of {one.statements} by end-to-end tests only{never}")
     return "\n".join([*lines, *(_format_sum(folder, files) for folder in (*SHOWN, "shared"))])
 
 
 def _format_sum(folder: str, files: Mapping[str, FileCoverage]) -> str:
+    one = _sum_folder(folder, files)
+    return (
+        f"{folder}/: {one['statements']} statements, {one['only_e2e']} by end-to-end tests only,"
+        f" {one['never']} by none"
+    )
+
+
+def _sum_folder(folder: str, files: Mapping[str, FileCoverage]) -> dict[str, int]:
     below = [one for name, one in files.items() if name.startswith(f"{folder}/")]
-    statements, only_e2e = sum(one.statements for one in below), sum(len(one.only_e2e) for one in below)
-    never = sum(len(one.never) for one in below)
-    return f"{folder}/: {statements} statements, {only_e2e} by end-to-end tests only, {never} by none"
+    return {
+        "statements": sum(one.statements for one in below),
+        "only_e2e": sum(len(one.only_e2e) for one in below),
+        "never": sum(len(one.never) for one in below),
+    }
 
 
 def format_lines(lines: Sequence[int]) -> str:

@@ -12,6 +12,7 @@ from local.cli_reference import cli_reference
 from local.package import list_app_files
 from local.performance import performance_text
 from local.real.reality import reality_table, reality_text
+from local.tested import tested_text
 from shared.policy.reference import reference_text, schema_text
 from shared.policy.starter import starter_policy
 from shared.settings.environment import settings_table
@@ -32,6 +33,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "docs/cli.md": cli_reference,
     "docs/reality.md": reality_text,
     "docs/performance.md": performance_text,
+    "docs/tests.md": tested_text,
     "docs/policy.schema.json": schema_text,
     "policy.yaml": starter_policy,
 }

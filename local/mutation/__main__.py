@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from local.mutation.operators import Mutant, apply_mutant, list_mutants
-from local.mutation.report import ModuleScore, format_table, read_equivalents, write_score
+from local.mutation.report import GUARDED, ModuleScore, format_table, read_equivalents, write_score
 from local.mutation.rooms import find_neighbours, find_tests
 from local.mutation.running import compiles, preload, try_mutants
 
@@ -25,25 +25,6 @@ ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "bench" / "mutation.json"
 EQUIVALENTS = ROOT / "bench" / "mutation_equivalents.json"
 _MOST_LINES = 5  # of what failing tests print
-# Decisions, formats, leases, webhooks, sign-in, settings: 90 of a hundred are to be noticed there.
-DEFAULT = (
-    "shared/*/decide.py",
-    "shared/*/*/decide.py",
-    "shared/*/*/*/decide.py",
-    "shared/restore/compare.py",
-    "shared/deploy/state_machine.py",
-    "shared/deploy/watermark.py",
-    "shared/deploy/ordering.py",
-    "shared/deploy/rollout/observe.py",
-    "shared/deploy/webhook/*.py",
-    "shared/formats/*.py",
-    "shared/mongodb/oplog.py",
-    "shared/power/overrides.py",
-    "shared/power/schedule.py",
-    "shared/settings/*.py",
-    "shared/web/*.py",
-    "shared/kernel/*.py",
-)
 
 
 def main() -> int:
@@ -81,7 +62,7 @@ def find_modules(patterns: Sequence[str]) -> list[Path]:
     """The modules meant, relative to the root: as they are named, else the last committed first."""
     if patterns and all(ROOT.joinpath(name).is_file() for name in patterns):
         return [Path(name) for name in dict.fromkeys(patterns)]
-    files = {path for pattern in patterns or DEFAULT for path in ROOT.glob(pattern)}
+    files = {path for pattern in patterns or GUARDED for path in ROOT.glob(pattern)}
     modules = (path.relative_to(ROOT) for path in files if path.name != "__init__.py")
     return sorted(modules, key=lambda path: (-_committed_at(path), str(path)))
 

@@ -38,7 +38,7 @@ _EXPENSIVE = (
     "yaml",
     "zstandard",
 )
-_LEAST_SECONDS = 20.0  # of the processor for a mutant, however quick its tests are
+_LEAST_SECONDS = 6.0  # of the processor for a mutant, however quick its tests are
 _SLACK = 5  # how much longer a mutant's tests may take than they did on the code as it is
 _IDLE = 10  # by the clock, times that: for what waits without end
 

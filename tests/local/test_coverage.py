@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from local.coverage import FileCoverage, compare_lines, format_lines, format_report, list_tests
+from local.coverage import (
+    FileCoverage,
+    compare_lines,
+    count_by_function,
+    format_lines,
+    format_report,
+    list_tests,
+    summarize,
+)
+from local.tested import coverage_text
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -24,6 +33,51 @@ def test_each_line_is_of_one_kind() -> None:
     first, *sums = format_report(files).splitlines()
     assert first == "cli/a.py: 2 of 6 by end-to-end tests only; none: 5-6"
     assert "cli/: 7 statements, 2 by end-to-end tests only, 2 by none" in sums
+
+
+SOURCE = """
+import os
+
+class Command:
+    def run(self):
+        def inner():
+            return 1
+        return inner
+
+def main():
+    return 2
+"""
+
+
+def test_lines_are_named_by_the_innermost_function_they_are_in() -> None:
+    assert count_by_function(SOURCE, [2, 4, 5, 6, 7, 8, 11]) == {
+        "(module)": 1,
+        "Command": 1,
+        "Command.run": 2,
+        "Command.run.inner": 2,
+        "main": 1,
+    }
+    assert count_by_function(SOURCE, []) == {}
+
+
+def test_what_only_end_to_end_tests_run_is_on_record_by_function_and_folder(tmp_path: Path) -> None:
+    (tmp_path / "cli").mkdir()
+    (tmp_path / "cli/a.py").write_text(SOURCE)
+    files = {
+        "cli/a.py": FileCoverage(statements=8, only_e2e=(8, 11), never=(7,)),
+        "cli/whole.py": FileCoverage(statements=3, only_e2e=(), never=()),
+        # What is not shown by name counts for its folder all the same.
+        "shared/x.py": FileCoverage(statements=5, only_e2e=(1,), never=(2, 3)),
+    }
+    summary = summarize(files, tmp_path)
+    shown = {"only_e2e": {"Command.run": 1, "main": 1}, "never": {"Command.run.inner": 1}}
+    assert summary["files"] == {"cli/a.py": shown}
+    assert summary["folders"]["cli"] == {"statements": 11, "only_e2e": 2, "never": 1}
+    assert summary["folders"]["shared"] == {"statements": 5, "only_e2e": 1, "never": 2}
+    text = coverage_text(summary)
+    assert "| `cli/a.py` | `Command.run` 1, `main` 1 | `Command.run.inner` 1 |" in text
+    assert "| `cli/` | 11 | 2 | 1 |" in text
+    assert coverage_text({}) == "", "what was never measured is not shown as nought"
 
 
 def test_lines_are_shown_as_spans() -> None:

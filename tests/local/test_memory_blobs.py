@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from local.fakes.blobs import MemoryBlobs
 from shared.kernel.errors import AlreadyExists, Conflict, NotFound, UsageError
+from shared.kernel.ports import BlobInfo
 from shared.kernel.storage_limits import check_blob_name
+from tests.support.stored_texts import read_stored_texts
 
 
 @settings(max_examples=60, deadline=None)
@@ -71,3 +75,19 @@ def test_it_behaves_like_a_dictionary_with_versions(steps: list[tuple[str, str, 
                 blobs.read(name)
     assert [info.name for info in blobs.list()] == sorted(model)
     assert {name: blobs.read(name) for name in model} == {name: (model[name], etags[name]) for name in model}
+
+
+class WorkingApp(MemoryBlobs):
+    """Whose app releases a hold while its blobs are looked through."""
+
+    def list(self, prefix: str = "") -> Iterator[BlobInfo]:
+        for blob in list(super().list(prefix)):
+            self.delete("holds/power")
+            yield blob
+
+
+def test_what_an_app_stored_is_searched_though_a_hold_goes_meanwhile() -> None:
+    blobs = WorkingApp()
+    for name, data in (("audit/1", b"first"), ("holds/power", b"gone"), ("runs/1", b"last \xff")):
+        blobs.create(name, data)
+    assert list(read_stored_texts(blobs)) == ["first", "last \ufffd"]

@@ -6,14 +6,23 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from local.mutation.operators import Mutant, list_mutants
-from local.mutation.report import ModuleScore, format_table, read_equivalents, read_scores, write_score
+from local.mutation.report import (
+    ModuleScore,
+    format_table,
+    least_percent,
+    read_equivalents,
+    read_scores,
+    write_score,
+)
 from local.mutation.rooms import find_neighbours, find_tests
 from local.mutation.selecting import TestRun, select_tests
+from local.tested import mutation_text
 
 ROOT = Path(__file__).resolve().parents[3]
 MODULE = """
@@ -263,3 +272,38 @@ def test_every_equivalent_mutant_on_record_is_one_that_is_still_possible() -> No
     for module, reasons in read_equivalents(ROOT / "bench" / "mutation_equivalents.json").items():
         possible = {one.key for one in list_mutants((ROOT / module).read_text("utf-8"))}
         assert set(reasons) <= possible, module
+
+
+def test_the_document_tells_both_seeds_and_who_is_below() -> None:
+    def score(seed: int, killed: int) -> dict[str, object]:
+        score = ModuleScore(seed, 40, 10, killed, ())
+        return {**asdict(score), "percent": score.percent}
+
+    scores = {
+        "shared/power/decide.py": {"1": score(1, 7), "2": score(2, 9)},
+        "shared/power/session.py": {"1": score(1, 8)},
+    }
+    text = mutation_text(scores, {"a.py": {"x": "why"}, "b.py": {"x": "why", "y": "why"}})
+    decide, session, together = text.splitlines()[2:5]
+    assert decide == (
+        "| `shared/power/decide.py` | 40 | 90 % | 7 of 10, 70.0 % (seed 1) | 9 of 10, 90.0 % (seed 2) |"
+    )
+    assert session == "| `shared/power/session.py` | 40 | 85 % | 8 of 10, 80.0 % (seed 1) |  |"
+    assert together == "| 2 modules | | | 15 of 20, 75.0 % | 9 of 10, 90.0 % |"
+    assert "by their last seed: `shared/power/session.py`." in text
+    assert "3 changes are not counted" in text
+
+
+@pytest.mark.parametrize(
+    ("module", "least"),
+    [
+        ("shared/power/decide.py", 90),
+        ("shared/restore/drill/cluster/decide.py", 90),
+        ("shared/formats/age.py", 90),
+        ("shared/adapters/blobs/lease.py", 90),
+        ("shared/adapters/blobs/upload.py", 85),
+        ("shared/backup/seal.py", 85),
+    ],
+)
+def test_what_costs_data_or_lets_somebody_in_is_to_be_held_more_firmly(module: str, least: int) -> None:
+    assert least_percent(module) == least
