@@ -292,7 +292,8 @@ def test_a_header_and_prelude_as_mongodumps_pass() -> None:
     assert read(prelude_of("a", "b")) == {("d", "a"): [], ("d", "b"): []}
 
 
-@pytest.mark.parametrize("length", [0, 4, 5, -2, MAX_DOCUMENT_BYTES + 1])
+# Four before none: a reader that takes both would never end at the second.
+@pytest.mark.parametrize("length", [4, 0, 5, -2, MAX_DOCUMENT_BYTES + 1])
 @pytest.mark.parametrize("before", [0, 1, 3], ids=["first", "second", "fourth"])
 def test_a_length_that_no_document_has_is_refused_wherever_it_stands(length: int, before: int) -> None:
     sound = document(b"sound")
@@ -304,6 +305,14 @@ def test_a_length_that_no_document_has_is_refused_wherever_it_stands(length: int
         assert isinstance(batch, DocumentBatch)
         assert list(split_documents(batch.batch))[before] == odd
         return
+    with pytest.raises(Corrupt, match=f"cannot have this length: {length}"):
+        read(archive)
+
+
+@pytest.mark.parametrize("length", [0, 4, -2, MAX_DOCUMENT_BYTES + 1])
+@pytest.mark.parametrize("before", [b"", prelude_of()[4:-4]], ids=["the header", "the prelude"])
+def test_a_length_that_no_document_has_is_refused_before_the_data_too(length: int, before: bytes) -> None:
+    archive = b"\x6d\xe2\x99\x81" + before + struct.pack("<i", length) + bytes(16)
     with pytest.raises(Corrupt, match=f"cannot have this length: {length}"):
         read(archive)
 

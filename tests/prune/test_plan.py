@@ -84,6 +84,21 @@ def test_each_class_expires_by_its_age_and_by_hand_never(store) -> None:
     assert plan.kept == 5
 
 
+def test_of_each_set_the_plan_says_whether_it_goes_and_why(store) -> None:
+    old, older, young = store.put(15), store.put(16), store.put(13)
+    plan = store.plan()
+    assert [plan.expires(folder) for folder in (old, older, young, "daily/none/")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert plan.reasons_of(old) == ("daily, 15d old, limit 14d",)
+    assert plan.reasons_of(older) == ("daily, 16d old, limit 14d",)
+    assert plan.reasons_of(young) == ("daily, 13d old, limit 14d",)
+    assert plan.reasons_of("daily/none/") == ()
+
+
 def test_the_newest_good_set_and_the_newest_proven_one_stay_however_old(store) -> None:
     proven = store.put(30)
     store.put(40)

@@ -93,8 +93,20 @@ def test_what_the_server_refused_is_a_difference_even_if_all_else_is_equal() -> 
         ({}, {"capped": True}, ["option capped is True instead of 'absent'"]),
         ({"size": 1, "max": 2}, {"size": 1, "max": 3}, ["option max is 3 instead of 2"]),
         ({"expireAfterSeconds": float("nan")}, {"expireAfterSeconds": float("nan")}, []),
+        ({"expireAfterSeconds": float("nan")}, {"expireAfterSeconds": "nan"},
+         ["option expireAfterSeconds is 'nan' instead of nan"]),
+        ({"expireAfterSeconds": 1.0}, {"expireAfterSeconds": float("nan")},
+         ["option expireAfterSeconds is nan instead of 1.0"]),
+        # Of another kind on one side only.
+        ({"validator": {"a": 1}}, {"validator": "a"}, ["option validator is 'a' instead of {'a': 1}"]),
+        ({"validator": "a"}, {"validator": {"a": 1}}, ["option validator is {'a': 1} instead of 'a'"]),
+        ({"pipeline": [1]}, {"pipeline": 1}, ["option pipeline is 1 instead of [1]"]),
+        ({"pipeline": 1}, {"pipeline": [1]}, ["option pipeline is [1] instead of 1"]),
+        ({"pipeline": [{"a": 1}]}, {"pipeline": ({"a": 1},)}, []),
+        ({"validator": {"a": 1}}, {"validator": {"b": 1}},
+         ["option validator is {'b': 1} instead of {'a': 1}"]),
     ],
-)
+)  # fmt: skip
 def test_options_differ_on_either_side(expected: dict, actual: dict, differences: list[str]) -> None:
     assert compare_options(expected, actual) == differences
 

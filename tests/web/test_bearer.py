@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from shared.kernel.secret import Secret
 from shared.web.bearer import has_valid_token, parse_tokens
 
 OLD, NEW = "o" * 16, "n" * 32
@@ -26,3 +27,8 @@ def test_anything_else_does_not(header: str) -> None:
 def test_without_a_token_of_some_length_it_is_closed(setting: str) -> None:
     assert not has_valid_token(f"Bearer {setting}", parse_tokens(setting))
     assert not has_valid_token("Bearer ", parse_tokens(setting))
+
+
+def test_a_request_without_a_token_does_not_fit_an_empty_one() -> None:
+    for header in ("", "Bearer ", "Basic " + NEW):
+        assert has_valid_token(header, [Secret("")]) is False

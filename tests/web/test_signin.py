@@ -59,6 +59,14 @@ def test_the_headers_beside_it_are_asked_only_for_what_the_claims_leave_out() ->
     assert (person.id, person.name) == ("1", "Ana")
 
 
+def test_a_principal_without_any_claims_is_named_by_the_headers_beside_it() -> None:
+    for claims in (b'{"auth_typ": "aad"}', b'{"auth_typ": "aad", "claims": null}'):
+        headers = {"x-ms-client-principal": b64encode(claims).decode(), "x-ms-client-principal-id": "9"}
+        person = authenticate(OPEN, headers)
+        assert person is not None
+        assert (person.id, person.name, person.accounts) == ("9", "9", {"aad:9"})
+
+
 @pytest.mark.parametrize(
     "headers",
     [
@@ -71,6 +79,8 @@ def test_the_headers_beside_it_are_asked_only_for_what_the_claims_leave_out() ->
         {"x-ms-client-principal": b64encode(b'{"claims": [{"typ": "oid"}]}').decode()},
         header(("name", "Ana")),
         {"x-ms-client-principal-id": "1"},
+        # What a lenient decoder would skip: the platform writes none of it.
+        {"x-ms-client-principal": "*" + header(("oid", "1"))["x-ms-client-principal"]},
     ],
 )
 def test_what_names_nobody_is_nobody(headers: dict[str, str]) -> None:
