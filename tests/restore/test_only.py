@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
+
 import pytest
 
 from local.fakes.mongodb import MemoryDatabase
 from shared.backup.job import run_nightly
-from shared.formats.backupset import NamespaceEntry
+from shared.formats.backupset import NamespaceEntry, StoredPart
 from shared.kernel.errors import UsageError
-from shared.restore.decide import select_namespaces
+from shared.restore.decide import plan_restore, select_namespaces
 from tests.support.backup_world import World
+from tests.support.signed_sets import manifest_of
 
 NAMES = ["admin.system.users", "rc.uploads", "rc.uploads.chunks", "rc.uploads.files", "rc.users", "rc2.users"]
 ENTRIES = [NamespaceEntry(*name.split(".", 1), "collection", "", "", 0, 0, "0" * 32) for name in NAMES]
@@ -51,6 +55,36 @@ def test_what_matches_nothing_is_named_with_the_nearest(only: str, hint: str) ->
         names("rc.users", only)
     assert only in str(caught.value)
     assert hint in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("only", "parts"),
+    [
+        ((), ["users", "rooms", "both", "oplog"]),
+        (("rc.users",), ["users", "both", "oplog"]),
+        (("rc.rooms",), ["rooms", "both", "oplog"]),
+        # A view is in no part; the oplog is replayed all the same, or the documents are of many moments.
+        (("rc.view",), ["oplog"]),
+    ],
+)
+def test_only_the_parts_that_hold_something_of_it_are_read_and_always_the_oplogs(
+    only: tuple[str, ...], parts: list[str]
+) -> None:
+    held = {"users": ("rc.users",), "rooms": ("rc.rooms",), "both": ("rc.users", "rc.rooms"), "oplog": ()}
+    manifest = replace(
+        manifest_of(datetime(2026, 3, 2, tzinfo=UTC)),
+        parts=tuple(StoredPart(name, 1, 1, "0" * 64, names) for name, names in held.items()),
+        namespaces=(
+            *(
+                NamespaceEntry("rc", name, "collection", "", "", 0, 0, "0" * 32)
+                for name in ("users", "rooms")
+            ),
+            NamespaceEntry("rc", "view", "view", "", "", 0, 0, "0" * 32),
+        ),
+    )
+    plan = plan_restore(manifest, only, [], ["target:27017"], into_non_empty=False)
+    assert [part.blob for part in plan.parts] == parts
+    assert plan.oplog.blob == "oplog"
 
 
 def test_a_plan_says_how_much_there_is_to_do(world: World) -> None:

@@ -51,12 +51,17 @@ def put_sealed(
     blobs: Blobs, begun: datetime, klass: str = "daily", signer: Signer = SIGNER, **changes: Any
 ) -> str:
     """A set that was begun then and is sealed; its folder. `changes` are other fields of its manifest."""
-    set_id = format_set_id(begun)
-    folder = set_folder(klass, set_id)
-    part = blobs.create(folder + "part-0000.a.archive.zst.age", PART)
-    manifest = Manifest(
+    folder = set_folder(klass, format_set_id(begun))
+    blobs.create(folder + "part-0000.a.archive.zst.age", PART)
+    blobs.create(folder + MANIFEST, signer.sign(replace(manifest_of(begun, klass), **changes)))
+    return folder
+
+
+def manifest_of(begun: datetime, klass: str = "daily") -> Manifest:
+    """Of a set of one part and no namespaces that was begun and sealed then."""
+    return Manifest(
         format=FORMAT,
-        set=set_id,
+        set=format_set_id(begun),
         klass=klass,
         created=begun,
         sealed=begun,
@@ -66,9 +71,7 @@ def put_sealed(
         recipients=("age1",),
         excluded=(),
         oplog=OplogSlice("1.1", "1.2", 0, 0, "0" * 32),
-        parts=(StoredPart("part-0000.a.archive.zst.age", part.stored_bytes, 1, "0" * 64, ()),),
+        parts=(StoredPart("part-0000.a.archive.zst.age", len(PART), 1, "0" * 64, ()),),
         namespaces=(),
         previous=None,
     )
-    blobs.create(folder + MANIFEST, signer.sign(replace(manifest, **changes)))
-    return folder
