@@ -56,6 +56,9 @@ def main() -> int:
     for kind in () if options.report else [options.only] if options.only else _KINDS:
         # A failed test is no reason to stop: what the others ran is known all the same.
         print(f"{kind}: pytest ended with {_run_tests(kind, options.workers)}", flush=True)
+    if missing := [kind for kind in _KINDS if not any(FOLDER.glob(f"{kind}*"))]:
+        print(f"not measured yet: {', '.join(missing)}; run it with --only {missing[0]}")
+        return 1
     files = compare_lines(_read_lines("e2e"), _read_lines("rest"))
     RESULTS.write_text(json.dumps(summarize(files, ROOT), indent=1, ensure_ascii=False) + "\n", "utf-8")
     print(format_report(files))
