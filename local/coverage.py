@@ -1,8 +1,9 @@
 """Which lines only end-to-end tests run, and which none, for docs/tests.md: `python -m local.coverage`.
 
-Both kinds of tests run once with coverage.py in every Python process that they begin: the app's worker, the
-commands. Nothing is known of what a process ran that was killed hard, or begun with an environment of its own
-that does not ask for it: a line that is called run was, one that is called never run may have been.
+The end-to-end tests and all others that lead to triggers, wiring and commands run once with coverage.py in
+every Python process that they begin: the app's worker, the commands. Nothing is known of what a process ran that
+was killed hard, or begun with an environment of its own that does not ask for it: a line that is called run was,
+one that is called never run may have been.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from local.reaching import find_reaching_tests
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / ".local" / "coverage"
@@ -66,11 +69,12 @@ def main() -> int:
 
 
 def list_tests(kind: str) -> list[str]:
-    """Arguments of pytest for a kind: files below a folder `e2e`, or all others."""
-    end_to_end = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").glob("**/e2e"))
+    """Arguments of pytest for a kind: what is below a folder `e2e`, or all other files that lead to SHOWN."""
     if kind == "e2e":
-        return end_to_end
-    return ["tests", *(f"--ignore={path}" for path in [*end_to_end, "tests/real"])]
+        return sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").glob("**/e2e"))
+    reaching = find_reaching_tests(ROOT, ["function_app", *(name.replace("/", ".") for name in SHOWN)])
+    # Real programs are no part of the suite.
+    return [name for name in reaching if "/e2e/" not in name and not name.startswith("tests/real/")]
 
 
 def _run_tests(kind: str, workers: str) -> int:
@@ -87,7 +91,7 @@ def _run_tests(kind: str, workers: str) -> int:
 def _write_config(kind: str) -> Path:
     FOLDER.mkdir(parents=True, exist_ok=True)
     config = FOLDER / f"config.{kind}"
-    sources = "\n    ".join(str(ROOT / name) for name in ("functions", "shared", "cli"))
+    sources = "\n    ".join(str(ROOT / name) for name in SHOWN)
     config.write_text(_RC.format(data=FOLDER / kind, sources=sources), encoding="utf-8")
     return config
 
@@ -136,7 +140,7 @@ def summarize(files: Mapping[str, FileCoverage], root: Path) -> dict[str, Any]:
         for name, one in files.items()
         if _is_shown(name) and (one.only_e2e or one.never)
     }
-    return {"folders": {folder: _sum_folder(folder, files) for folder in (*SHOWN, "shared")}, "files": named}
+    return {"folders": {folder: _sum_folder(folder, files) for folder in SHOWN}, "files": named}
 
 
 def count_by_function(source: str, lines: Sequence[int]) -> dict[str, int]:
@@ -170,7 +174,7 @@ def format_report(files: Mapping[str, FileCoverage]) -> str:
         if _is_shown(name) and (one.only_e2e or one.never):
             never = f"; none: {format_lines(one.never)}" if one.never else ""
             lines.append(f"{name}: {len(one.only_e2e)} of {one.statements} by end-to-end tests only{never}")
-    return "\n".join([*lines, *(_format_sum(folder, files) for folder in (*SHOWN, "shared"))])
+    return "\n".join([*lines, *(_format_sum(folder, files) for folder in SHOWN)])
 
 
 def _format_sum(folder: str, files: Mapping[str, FileCoverage]) -> str:

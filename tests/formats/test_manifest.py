@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from datetime import UTC, datetime
 
@@ -20,9 +21,10 @@ from shared.formats.backupset import (
     SetFailure,
     StoredPart,
 )
-from shared.formats.manifest import Signer, has_signature, parse_signer, verify_record
+from shared.formats.manifest import Signer, has_signature, parse_signer, verify_manifest, verify_record
 from shared.formats.strict_json import FORMAT, decode_record, encode_record
 from shared.kernel.errors import Corrupt, GroundcrewError, Refused, UsageError
+from tests.support.signed_sets import manifest_of
 
 SIGNER, OTHER = Signer.generate(), Signer.generate()
 AT = datetime(2026, 11, 23, 1, tzinfo=UTC)
@@ -38,6 +40,16 @@ def verify(blob: bytes, trusted: tuple[str, ...] = TRUSTED) -> SetFailure:
 def test_what_is_signed_is_read_as_it_was_written() -> None:
     verified = verify_record(SetFailure, SIGNER.sign(FAILURE), name="failed.json", trusted=TRUSTED)
     assert (verified.record, verified.signer) == (FAILURE, SIGNER.public_text())
+
+
+def test_a_verified_manifest_says_who_signed_it_and_what_the_next_one_links_to() -> None:
+    manifest = manifest_of(AT)
+    blob = SIGNER.sign(manifest)
+    verified = verify_manifest(blob, name="manifest.json", trusted=TRUSTED)
+    assert (verified.manifest, verified.signer) == (manifest, SIGNER.public_text())
+    assert verified.sha256 == hashlib.sha256(blob).hexdigest()
+    with pytest.raises(Refused, match=r"manifest\.json is signed by an unknown signer"):
+        verify_manifest(OTHER.sign(manifest), name="manifest.json", trusted=TRUSTED)
 
 
 def test_the_secret_is_in_no_text_but_its_own() -> None:
@@ -108,7 +120,11 @@ def test_what_is_not_signed_says_so_and_never_crashes(blob: bytes) -> None:
     assert len(str(caught.value)) < 400
 
 
-@pytest.mark.parametrize("text", ["", "x", "groundcrew-sign-", "groundcrew-sign-é", "groundcrew-sign-AAAA"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "x", "groundcrew-sign-", "groundcrew-sign-é", "groundcrew-sign-AAAA",
+     f"{TRUSTED[0][:-9]} {TRUSTED[0][-9:]}"],
+)  # fmt: skip
 def test_a_malformed_signer_is_named_as_one(text: str) -> None:
     with pytest.raises(UsageError, match="not the public key of a signer"):
         parse_signer(text)

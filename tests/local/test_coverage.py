@@ -13,6 +13,7 @@ from local.coverage import (
     list_tests,
     summarize,
 )
+from local.reaching import find_reaching_tests
 from local.tested import coverage_text
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,14 +67,13 @@ def test_what_only_end_to_end_tests_run_is_on_record_by_function_and_folder(tmp_
     files = {
         "cli/a.py": FileCoverage(statements=8, only_e2e=(8, 11), never=(7,)),
         "cli/whole.py": FileCoverage(statements=3, only_e2e=(), never=()),
-        # What is not shown by name counts for its folder all the same.
         "shared/x.py": FileCoverage(statements=5, only_e2e=(1,), never=(2, 3)),
     }
     summary = summarize(files, tmp_path)
     shown = {"only_e2e": {"Command.run": 1, "main": 1}, "never": {"Command.run.inner": 1}}
     assert summary["files"] == {"cli/a.py": shown}
     assert summary["folders"]["cli"] == {"statements": 11, "only_e2e": 2, "never": 1}
-    assert summary["folders"]["shared"] == {"statements": 5, "only_e2e": 1, "never": 2}
+    assert list(summary["folders"]) == ["functions", "shared/wiring", "cli"]
     text = coverage_text(summary)
     assert "| `cli/a.py` | `Command.run` 1, `main` 1 | `Command.run.inner` 1 |" in text
     assert "| `cli/` | 11 | 2 | 1 |" in text
@@ -85,7 +85,33 @@ def test_lines_are_shown_as_spans() -> None:
     assert format_lines([]) == ""
 
 
-def test_both_kinds_together_are_all_tests_once() -> None:
-    e2e, rest = list_tests("e2e"), list_tests("rest")
-    assert {f"--ignore={path}" for path in e2e} < set(rest)
+def test_end_to_end_tests_are_whole_folders_of_that_name() -> None:
+    e2e = list_tests("e2e")
+    assert "tests/deploy/e2e" in e2e
     assert all((ROOT / path).is_dir() and path.endswith("/e2e") for path in e2e)
+
+
+def test_a_test_leads_to_a_package_by_imports_texts_and_its_conftest(tmp_path: Path) -> None:
+    for name, text in {
+        "cli/main.py": "",
+        "local/tool.py": "def run():\n    import cli.main\n",
+        "tests/a/test_import.py": "from cli import main\n",
+        "tests/a/test_lazily_by_another.py": "from local.tool import run\n",
+        "tests/a/test_program.py": 'COMMAND = ["-m", "cli"]\n',
+        "tests/a/test_code.py": 'CODE = "import json; from cli import main"\n',
+        "tests/a/test_none.py": "import climate\nTEXT = 'client'\n",
+        "tests/b/conftest.py": "from cli import main\n",
+        "tests/b/test_by_conftest.py": "",
+    }.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    found = find_reaching_tests(tmp_path, ["cli"])
+    names = [
+        "a/test_code",
+        "a/test_import",
+        "a/test_lazily_by_another",
+        "a/test_program",
+        "b/test_by_conftest",
+    ]
+    assert found == [f"tests/{name}.py" for name in names]
