@@ -1,9 +1,9 @@
 """Which lines only end-to-end tests run, and which none, for docs/tests.md: `python -m local.coverage`.
 
 The end-to-end tests and all others that lead to triggers, wiring and commands run once with coverage.py in
-every Python process that they begin: the app's worker, the commands. Nothing is known of what a process ran that
-was killed hard, or begun with an environment of its own that does not ask for it: a line that is called run was,
-one that is called never run may have been.
+every Python process that they begin: the app's worker, the commands. Nothing is known of what a process ran
+that was killed hard, or begun with an environment of its own that does not ask for it: a line that is
+called run was, one that is called never run may have been.
 """
 
 from __future__ import annotations
