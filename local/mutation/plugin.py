@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from local.mutation.running import MutationSession
 
 NO_TESTS = 5  # pytest's exit code
-_BASELINE_SECONDS = 25.0  # of the processor; what did not run by then is not asked
 MODULE_SECONDS = 3600.0  # by the clock, for all of a module's mutants
 
 
@@ -74,10 +73,10 @@ class MutantLoop:
 
         def child() -> int:
             items[0].config.pluginmanager.register(self.recorder)
-            return _run_items(items, until=time.process_time() + _BASELINE_SECONDS, stop=False)
+            return _run_items(items, until=time.process_time() + self.asked.budget, stop=False)
 
         if items:
-            self.asked.run_long(child, cpu_seconds=3 * _BASELINE_SECONDS)
+            self.asked.run_long(child, cpu_seconds=3 * self.asked.budget + 1)
         passed = self.asked.read("baseline", {})
         runs = [TestRun(name, one["seconds"], frozenset(one["scopes"])) for name, one in passed.items()]
         return sorted(runs, key=lambda run: (run.seconds, run.name))

@@ -35,8 +35,10 @@ def find_tests(module: Path, root: Path) -> list[str]:
 def find_neighbours(module: Path, root: Path) -> list[str]:
     """The other test files of the module's folder, and those that import it, for what its own let pass."""
     room, own = _find_room(module, root), set(find_tests(module, root))
-    others = {*(room.glob("test_*.py") if room else ()), *_importing_tests(module, root)}
-    return [name for name in _relative(others, root) if name not in own]
+    importing = _relative(_importing_tests(module, root), root)
+    # Those that import it first: the time may not suffice for the others.
+    names = [*importing, *_relative(room.glob("test_*.py") if room else (), root)]
+    return [name for name in dict.fromkeys(names) if name not in own]
 
 
 def _importing_tests(module: Path, root: Path) -> list[Path]:

@@ -73,7 +73,11 @@ def try_mutants(
     budget: float = 30.0,
     least: float = _LEAST_SECONDS,
 ) -> Verdicts:
-    """What the tests of those files say of each mutant, of each at most `budget` seconds of tests."""
+    """What the tests of those files say of each mutant.
+
+    Of each at most `budget` seconds of tests, of those that ran in so many of the processor's seconds on
+    the code as it is.
+    """
     with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
         session = MutationSession(module, source, tuple(mutants), Path(folder), budget, least)
         answer = session.run_inside(list(files))
