@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +27,7 @@ from shared.adapters.mongodb.target import MongoTarget
 from shared.formats.agekeys import parse_identities, parse_recipient
 from shared.formats.archive import OPLOG, ArchiveHeader, ArchiveWriter, PreludeEntry
 from shared.formats.archive_reader import ArchiveReader, DocumentBatch
-from shared.formats.documents import split_documents
+from shared.formats.documents import TalliedBatch, split_documents
 from shared.formats.envelope import PartWriter, read_part
 from shared.kernel.overlap import read_ahead
 from shared.mongodb.model import IdRange, Namespace
@@ -52,15 +52,26 @@ def dump(uri: str, level: int, recipient: str, *, packed: bool = False) -> int:
     part = PartWriter(sys.stdout.buffer.write, [parse_recipient(recipient)], level=level, threads=2)
     header = ArchiveHeader(source.read_server_version(), "groundcrew bench")
     writer = ArchiveWriter(part.write, header, prelude + [PreludeEntry(*OPLOG, "", "")] * packed)
-    for namespace in namespaces:
-        for batch in read_ahead(source.read_batches(namespace, IdRange())):
-            writer.tallied_documents(namespace.db, namespace.collection, batch)
+    ended = 0
+    for number, batch in read_ahead(_read_all(source, namespaces)):
+        for namespace in namespaces[ended:number]:
+            writer.end(namespace.db, namespace.collection)
+        ended = number
+        writer.tallied_documents(namespaces[number].db, namespaces[number].collection, batch)
+    for namespace in namespaces[ended:]:
         writer.end(namespace.db, namespace.collection)
     if packed:
         writer.documents(*OPLOG, b"".join(_list_entries(namespaces[-1].db)))
         writer.end(*OPLOG)
     writer.finish()
     return part.finish().plain_bytes
+
+
+def _read_all(source: MongoSource, namespaces: Sequence[Namespace]) -> Iterator[tuple[int, TalliedBatch]]:
+    """As a part's collections are read: each batch with the place of its collection."""
+    for number, namespace in enumerate(namespaces):
+        for batch in source.read_batches(namespace, IdRange()):
+            yield number, batch
 
 
 def _list_entries(db: str) -> Iterator[bytes]:

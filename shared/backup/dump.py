@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -135,7 +135,7 @@ def _write_part(
     try:
         writer = ArchiveWriter(part_writer.write, header, _build_prelude(plan, part))
         dumper = _PartDumper(source, writer, settings, progress)
-        counts = tuple(dumper.dump_piece(piece) for piece in part.pieces)
+        counts = tuple(dumper.dump_pieces(part.pieces))
         # Last, whatever the plan's order: an entry written while a collection was read must be in the slice.
         oplog = dumper.dump_oplog(Timestamp.parse(plan.oplog_start)) if part.oplog else None
         writer.finish()
@@ -166,12 +166,29 @@ class _PartDumper:
         self._includes, self._pace = settings.includes, ReadPace(settings.budget)
         self._total = Tally()
 
-    def dump_piece(self, piece: Piece) -> NamespaceCount:
-        namespace = Namespace(piece.db, piece.collection, piece.kind, piece.uuid)
-        # A view has options in the prelude and no documents of its own.
-        if piece.kind != "view":
-            within = IdRange(bytes.fromhex(piece.lower) or None, bytes.fromhex(piece.upper) or None)
-            self._copy(piece.db, piece.collection, self._source.read_batches(namespace, within))
+    def dump_pieces(self, pieces: Sequence[Piece]) -> Iterator[NamespaceCount]:
+        """One after the other; what each held once it is in the archive."""
+        # The next batch is received and walked while this one is compressed, the first one of the next
+        # collection too: most are a batch or two, and each begins with several ways there and back.
+        ended = 0
+        for number, batch in read_ahead(self._read_pieces(pieces)):
+            yield from map(self._end_piece, pieces[ended:number])
+            ended = number
+            self._copy_batch(pieces[number].db, pieces[number].collection, batch)
+        yield from map(self._end_piece, pieces[ended:])
+
+    def _read_pieces(self, pieces: Sequence[Piece]) -> Iterator[tuple[int, TalliedBatch]]:
+        """All batches, each with the place of its piece: one that has no documents is passed over."""
+        for number, piece in enumerate(pieces):
+            # A view has options in the prelude and no documents of its own.
+            if piece.kind != "view":
+                namespace = Namespace(piece.db, piece.collection, piece.kind, piece.uuid)
+                within = IdRange(bytes.fromhex(piece.lower) or None, bytes.fromhex(piece.upper) or None)
+                batches = self._source.read_batches(namespace, within)
+                for batch in pace_batches(batches, self._pace, namespace.name):
+                    yield number, batch
+
+    def _end_piece(self, piece: Piece) -> NamespaceCount:
         tally = self._writer.end(piece.db, piece.collection)
         return NamespaceCount(
             piece.db, piece.collection, tally.documents, tally.data_bytes, _hash_text(tally)
@@ -181,19 +198,19 @@ class _PartDumper:
         """From the start of the dump to the newest entry there is now, when all collections are in."""
         _, end = self._source.read_oplog_window()
         entries = select_entries(self._source.read_oplog(start, end), start, self._includes)
-        self._copy(*OPLOG, map(TalliedBatch.of, _gather(entries)))
+        batches = map(TalliedBatch.of, _gather(entries))
+        for batch in read_ahead(pace_batches(batches, self._pace, ".".join(OPLOG))):
+            self._copy_batch(*OPLOG, batch)
         # Again, since the oplog is capped: its head may have been overwritten while it was read.
         check_oplog_window(self._source, start)
         tally = self._writer.end(*OPLOG)
         return OplogSlice(str(start), str(end), tally.documents, tally.data_bytes, _hash_text(tally))
 
-    def _copy(self, db: str, collection: str, batches: Iterator[TalliedBatch]) -> None:
-        # The next batch is received and walked while this one is compressed.
-        for batch in read_ahead(pace_batches(batches, self._pace, f"{db}.{collection}")):
-            self._total += self._writer.tallied_documents(db, collection, batch)
-            self._progress.advance(
-                self._total.data_bytes, documents=self._total.documents, namespace=f"{db}.{collection}"
-            )
+    def _copy_batch(self, db: str, collection: str, batch: TalliedBatch) -> None:
+        self._total += self._writer.tallied_documents(db, collection, batch)
+        self._progress.advance(
+            self._total.data_bytes, documents=self._total.documents, namespace=f"{db}.{collection}"
+        )
 
 
 def _gather(documents: Iterator[bytes]) -> Iterator[bytes]:

@@ -22,13 +22,16 @@ Write = Callable[[bytes], object]
 SUFFIX = ".archive.zst.age"
 _WINDOW_LOG_LIMIT = 27  # 128 MiB: what `zstd -d` takes without being told to take more
 _PLAIN_BYTES = 4 << 20
-_PIECES_BEHIND = 8  # of about half a mebibyte: what one slice is compressed to
-# zstd's threads buffer several jobs of input and output each; small jobs, fed in small slices, save tens of
-# megabytes of a worker's memory. A job knows only the last quarter of a mebibyte before it, which costs a
-# two-hundredth of the size; a larger table of what was met gives more than that back, at the same time:
-# docs/adr/0021 has it for generated messages and for real text.
-_SLICE_BYTES, _JOB_BYTES = 1 << 20, 2 << 20
-_HASH_LOGS = {3: 18}  # by level; 17 is zstd's own
+# What zstd gives out comes in pieces of a tenth of a mebibyte; they are handed on a mebibyte at a time, since
+# each handing over wakes a thread. At most four of those wait.
+_HANDED_BYTES, _BEHIND = 1 << 20, 4
+# zstd's threads buffer several jobs of input and output each; jobs half as large as its own, fed in small
+# slices, save tens of megabytes of a worker's memory. A job begins by going over the last quarter of a
+# mebibyte before it once more: smaller jobs cost time, and size.
+_SLICE_BYTES, _JOB_BYTES = 1 << 20, 4 << 20
+# By level. A larger table for long matches than zstd's own (17) and a smaller one for short matches (16): the
+# same size for less time. docs/adr/0021 has it for generated messages and for real text.
+_TABLES = {3: {"hash_log": 18, "chain_log": 15}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ def build_parameters(level: int, threads: int) -> zstandard.ZstdCompressionParam
         # zstd's own checksum: age's authentication says that nobody changed the bytes, this that they were
         # right.
         write_checksum=True,
-        **({"hash_log": _HASH_LOGS[level]} if level in _HASH_LOGS else {}),
+        **_TABLES.get(level, {}),
     )
 
 
@@ -65,21 +68,28 @@ class PartWriter:
         self._digest = hashlib.sha256()
         self._plain_bytes = self._stored_bytes = 0
         self._encryptor = age.Encryptor(self._store, recipients)
-        parameters = build_parameters(level, threads)
-        self._compress = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
-        self._behind = WriteBehind(self._encryptor.write, _PIECES_BEHIND) if threads else None
+        compressor = zstandard.ZstdCompressor(compression_params=build_parameters(level, threads))
+        self._collected = _Collector()
+        # A writer, not a `compressobj`: that one joins what it gives out in memory that is made anew each
+        # time, thirty megabytes more.
+        self._compress = compressor.stream_writer(
+            cast(IO[bytes], self._collected), write_size=_HANDED_BYTES, closefd=False
+        )
+        self._behind = WriteBehind(self._encrypt, _BEHIND) if threads else None
 
     def write(self, data: bytes | memoryview) -> None:
         """Append to the plain stream; the data may change afterwards."""
         self._plain_bytes += len(data)
         view = memoryview(data)
         for start in range(0, len(data), _SLICE_BYTES):
-            if compressed := self._compress.compress(view[start : start + _SLICE_BYTES]):
-                self._pass_on(compressed)
+            self._compress.write(view[start : start + _SLICE_BYTES])
+            if self._collected.size >= _HANDED_BYTES:
+                self._pass_on(self._collected.take())
 
     def finish(self) -> PartDigest:
         """Complete the stream; a part that was not finished does not open."""
-        self._pass_on(self._compress.flush())
+        self._compress.flush(zstandard.FLUSH_FRAME)
+        self._pass_on(self._collected.take())
         if self._behind is not None:
             self._behind.finish()
         self._encryptor.finish()
@@ -90,11 +100,15 @@ class PartWriter:
         if self._behind is not None:
             self._behind.abort()
 
-    def _pass_on(self, compressed: bytes) -> None:
+    def _pass_on(self, compressed: list[bytes]) -> None:
         if self._behind is None:
-            self._encryptor.write(compressed)
+            self._encrypt(compressed)
         else:
             self._behind.write(compressed)
+
+    def _encrypt(self, compressed: list[bytes]) -> None:
+        for piece in compressed:
+            self._encryptor.write(piece)
 
     def _store(self, data: bytes) -> None:
         self._digest.update(data)
@@ -112,6 +126,23 @@ def read_part(chunks: Iterator[bytes], identities: Sequence[Identity], *, name: 
                 yield chunk
         except zstandard.ZstdError as error:
             raise Corrupt(f"{name} does not decompress", value=error) from error
+
+
+class _Collector:
+    """The least of a file that zstd wants to write to."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._pieces: list[bytes] = []
+
+    def write(self, data: bytes) -> int:
+        self._pieces.append(data)
+        self.size += len(data)
+        return len(data)
+
+    def take(self) -> list[bytes]:
+        pieces, self._pieces, self.size = self._pieces, [], 0
+        return pieces
 
 
 class _Reader:

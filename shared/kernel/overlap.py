@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -39,19 +39,19 @@ def _close(source: Iterator[T]) -> None:
         close()
 
 
-class WriteBehind:
+class WriteBehind(Generic[T]):
     """Calls `write` in a thread of its own, in order, with at most `waiting` pieces that are not written yet.
 
     A failure is raised by the next call and by each after it; the pieces behind it are not written.
     """
 
-    def __init__(self, write: Callable[[bytes], object], waiting: int) -> None:
+    def __init__(self, write: Callable[[T], object], waiting: int) -> None:
         self._write, self._most = write, waiting
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="write-behind")
         self._waiting: deque[Future[None]] = deque()
         self._failure: BaseException | None = None
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: T) -> None:
         """Hand over; waits while too much is waiting already."""
         while len(self._waiting) >= self._most:
             self._await_oldest()
@@ -70,7 +70,7 @@ class WriteBehind:
         self._pool.shutdown(cancel_futures=True)
         self._waiting.clear()
 
-    def _write_piece(self, data: bytes) -> None:
+    def _write_piece(self, data: T) -> None:
         if self._failure is not None:
             return  # a stream with a hole is worth less than one that ends
         try:

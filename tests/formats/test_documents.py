@@ -51,6 +51,14 @@ def test_the_names_of_elements_grow_by_a_digit(count: int) -> None:
     assert batch.tally.documents == count
 
 
+def test_an_array_may_be_longer_than_sixteen_mebibytes() -> None:
+    documents = [bson.encode({"_id": number, "data": bytes(9 << 20)}) for number in range(2)]
+    array = b"\x030\0" + documents[0] + b"\x031\0" + documents[1] + b"\0"
+    array = (len(array) + 4).to_bytes(4, "little") + array
+    assert array[3]  # the byte before the first element is not zero then
+    assert gather_array(array, 0, len(array)) == TalliedBatch.of(b"".join(documents))
+
+
 @given(st.lists(DOCUMENTS, min_size=1, max_size=4), st.data())
 def test_a_damaged_array_is_refused_or_gives_whole_documents(
     documents: list[bytes], data: st.DataObject
@@ -79,6 +87,9 @@ def test_a_damaged_array_is_refused_or_gives_whole_documents(
         b"\x0d\0\0\0\x030\0\x04\0\0\0\0\0",  # a document of four bytes
         b"\x0d\0\0\0\x030\0\x06\0\0\0\0\0",  # one that is longer than the array
         b"\x0d\0\0\0\x030\0\x05\0\0\0\x01\0",  # one without its zero
+        b"\x15\0\0\0\x030\0\x05\0\0\0\x01\x031\0\x05\0\0\0\0\0",  # the first of two without its zero
+        b"\x15\0\0\0\x030\0\x05\0\0\0\0\x031\x01\x05\0\0\0\0\0",  # the second's name without its zero
+        b"\x15\0\0\0\x030\0\x05\0\0\0\0\x011\0\x05\0\0\0\0\0",  # the second no document
         b"\x08\0\0\0\x030\0\0",  # cut short
     ],
 )
