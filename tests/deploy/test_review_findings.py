@@ -190,7 +190,7 @@ def test_what_fails_again_and_again_after_a_good_look_is_not_tried_for_ever(worl
         Fault(Unavailable("the forge has no archive"), operation="forge.download_tarball", step=1, times=9999)
     )
     began = world.clock.now()
-    world.work(plan, most=9000)
+    world.work(plan, most=9000, between=timedelta(minutes=5))
     record = world.record(sha)
     assert record.state.final, record
     assert world.clock.now() - began < 2 * OUTAGE_TIMEOUT
@@ -204,7 +204,7 @@ def test_a_backup_that_never_ends_is_not_waited_for_for_ever(world, files) -> No
     name = next(iter(world.backups))
     for _ in range(3000):
         world.backups[name] = "open"
-        if not world.work(most=1):
+        if not world.work(most=1, between=timedelta(minutes=5)):
             break
     record = world.record(sha)
     assert record.state is DeployState.FAILED

@@ -26,7 +26,7 @@ def wheel(**binaries):
         for name, data in binaries.items():
             archive.writestr(f"{name}/{name}", data)
     bundle = io.BytesIO()
-    with tarfile.open(fileobj=bundle, mode="w:gz") as archive:
+    with tarfile.open(fileobj=bundle, mode="w:gz", compresslevel=1) as archive:
         info = tarfile.TarInfo("package/lib/layer.zip")
         info.size = len(layer.getvalue())
         archive.addfile(info, io.BytesIO(layer.getvalue()))
@@ -73,7 +73,7 @@ def test_a_named_binary_is_taken_and_one_that_is_not_there_is_a_mistake(tmp_path
 def release(data):
     """An archive like that of an official release."""
     packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+    with tarfile.open(fileobj=packed, mode="w:gz", compresslevel=1) as archive:
         info = tarfile.TarInfo("linux-amd64/helm")
         info.size = len(data)
         archive.addfile(info, io.BytesIO(data))

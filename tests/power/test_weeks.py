@@ -90,8 +90,8 @@ def test_when_it_was_calm_for_a_while_it_is_what_it_should_be_whatever_went_befo
     world.machines.lag = MINUTE
     schedule = schedule_for(world.policy.power.machines[0], "Europe/Berlin", days_off(world.policy.power))
     luck, wanted, checked = Luck(world, chance), None, Counter[bool]()
-    while world.clock.now() < at("0:00", 14):
-        if chance.random() < 0.005:
+    while world.clock.now() < at("0:00", 9):
+        if chance.random() < 0.008:
             text = chance.choice(["up for 90m", "off for 3h", "up for 10h", "auto", "off for 20m"])
             power.place_order(world.job(), "", text, by="ana")
         now = luck.step()
@@ -111,10 +111,10 @@ def test_without_faults_there_is_one_start_and_one_stop_for_each_decision(make_w
     world.add()
     world.machines.lag = MINUTE
     luck = Luck(world, chance)
-    while world.clock.now() < at("0:00", 14):
+    while world.clock.now() < at("0:00", 9):
         luck.storm_until = world.clock.now()
-        if chance.random() < 0.01:
+        if chance.random() < 0.015:
             power.place_order(world.job(), "", chance.choice(["up for 90m", "off for 3h", "auto"]), by="ana")
         luck.step()
     assert set(luck.acts.values()) == {1}
-    assert len(luck.acts) > 20
+    assert len(luck.acts) >= 20

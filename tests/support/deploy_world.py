@@ -258,8 +258,17 @@ class World:
 
     # -- what the host does ------------------------------------------------------------------------
 
-    def work(self, plan: FaultPlan | None = None, *, most: int = 60) -> list[str]:
-        """Messages in turn, each gone only when its function has returned; the clock moves to the next."""
+    def work(
+        self,
+        plan: FaultPlan | None = None,
+        *,
+        most: int = 60,
+        between: timedelta = timedelta(seconds=1),
+    ) -> list[str]:
+        """Messages in turn, each gone only when its function has returned; the clock moves to the next.
+
+        `between` passes after each at least.
+        """
         deps, done = self.deps(plan), []
         while self.queues.length(deploy.QUEUE) and len(done) < most:
             waiting = self.queues.visible(deploy.QUEUE)
@@ -270,7 +279,7 @@ class World:
             done.append(deploy.handle_message(deps, parsed if isinstance(parsed, list) else [parsed]))
             self.queues.take(deploy.QUEUE)
             self.finish_backups()
-            self.clock.advance(timedelta(seconds=1))
+            self.clock.advance(between)
         return done
 
     def finish_backups(self, state: str = "sealed") -> None:
