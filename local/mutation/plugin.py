@@ -75,10 +75,14 @@ class MutantLoop:
             items[0].config.pluginmanager.register(self.recorder)
             return _run_items(items, until=time.process_time() + self.asked.budget, stop=False)
 
+        known = self.asked.read_seconds()
+        # The quick ones first: a single test may take all the time that there is.
+        items.sort(key=lambda item: known.get(item.nodeid, 0.0))
         if items:
             self.asked.run_long(child, cpu_seconds=3 * self.asked.budget + 1)
         passed = self.asked.read("baseline", {})
         runs = [TestRun(name, one["seconds"], frozenset(one["scopes"])) for name, one in passed.items()]
+        self.asked.write_seconds({**known, **{run.name: round(run.seconds, 2) for run in runs}})
         return sorted(runs, key=lambda run: (run.seconds, run.name))
 
 

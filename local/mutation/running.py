@@ -24,6 +24,7 @@ from local.mutation.plugin import MODULE_SECONDS, NO_TESTS, MutantLoop, Recorder
 
 _PROBE = "__mutation_probe__"
 _OUTPUT = "output.txt"
+_SECONDS = ".local/mutation-seconds.json"  # below the root, which is where it runs
 # Imported once, before any fork: most of what a test file costs to begin. Nothing of ours is among them.
 _EXPENSIVE = (
     "aiohttp",
@@ -156,6 +157,17 @@ class MutationSession:
         answer["killed"][mutant.key] = outcome.code not in (0, NO_TESTS)
         if outcome.by_time:
             answer["late"].append(mutant.key)
+
+    def read_seconds(self) -> dict[str, float]:
+        """What each test took in an earlier run, on this machine; empty without any."""
+        path = Path(_SECONDS)
+        seconds: dict[str, float] = json.loads(path.read_text("utf-8")) if path.exists() else {}
+        return seconds
+
+    def write_seconds(self, seconds: dict[str, float]) -> None:
+        """For the next run; it is no more than an order, and so may be lost."""
+        Path(_SECONDS).parent.mkdir(exist_ok=True)
+        Path(_SECONDS).write_text(json.dumps(seconds), encoding="utf-8")
 
     def write(self, name: str, answer: dict[str, Any]) -> None:
         """For the process that asked, at each step: this one may be ended."""
