@@ -70,6 +70,14 @@ def test_the_paired_restore_is_proposed_with_commands_that_can_be_pasted() -> No
     assert any("MONGODB_URI must use the restored database" in warning for warning in proposal.warnings)
 
 
+@pytest.mark.parametrize(("previous", "named"), [("8.2.0", "8.2.0"), ("", "what ran before")])
+def test_the_proposal_says_which_version_is_not_started_on_which_data(previous: str, named: str) -> None:
+    watermark = replace(WATERMARK, previous_version=previous)
+    reason = propose_restore(watermark, "the smoke test failed", namespace="rocketchat").reason
+    migrated = "data that 8.3.0 may have migrated"
+    assert reason == f"{named} is not started on {migrated}: the smoke test failed"
+
+
 def test_without_a_backup_of_its_own_the_proposal_says_so() -> None:
     proposal = propose_restore(replace(WATERMARK, backup=""), "it failed", namespace="rocketchat")
     assert any("CLASS/SET" in command for command in proposal.commands)

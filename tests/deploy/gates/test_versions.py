@@ -277,20 +277,39 @@ def test_of_two_merges_the_later_goes_and_brings_the_earlier_along():
     assert select_next_deploy([]).now is None
 
 
-@pytest.mark.parametrize(
-    ("relation", "action"),
-    [("ahead", "go"), ("identical", "done"), ("behind", "superseded"), ("diverged", "refused")],
-)
-def test_where_a_commit_stands_to_what_is_deployed(relation, action):
-    assert compare_to_deployed(relation, deployed="a" * 40, target="b" * 40).action == action
+OLD_COMMIT, NEW_COMMIT = "0123456" + "a" * 33, "789abcd" + "e" * 33
 
 
 @pytest.mark.parametrize(
-    ("relation", "action"),
-    [("ahead", "go"), ("identical", "go"), ("behind", "refused"), ("diverged", "refused")],
+    ("relation", "action", "reason"),
+    [
+        ("ahead", "go", "789abcd builds on 0123456"),
+        ("identical", "done", "789abcd is what is deployed"),
+        ("behind", "superseded", "0123456, which is deployed, has 789abcd in it already"),
+        (
+            "diverged",
+            "refused",
+            "789abcd does not build on 0123456: the branch was forced to another history",
+        ),
+    ],
 )
-def test_a_commit_must_still_be_on_its_branch(relation, action):
-    assert check_on_branch(relation, branch="main", target="b" * 40).action == action
+def test_where_a_commit_stands_to_what_is_deployed(relation, action, reason):
+    ancestry = compare_to_deployed(relation, deployed=OLD_COMMIT, target=NEW_COMMIT)
+    assert (ancestry.action, ancestry.reason) == (action, reason)
+
+
+@pytest.mark.parametrize(
+    ("relation", "action", "reason"),
+    [
+        ("ahead", "go", "789abcd is on main"),
+        ("identical", "go", "789abcd is on main"),
+        ("behind", "refused", "789abcd is not on main any more"),
+        ("diverged", "refused", "789abcd is not on main any more"),
+    ],
+)
+def test_a_commit_must_still_be_on_its_branch(relation, action, reason):
+    ancestry = check_on_branch(relation, branch="main", target=NEW_COMMIT)
+    assert (ancestry.action, ancestry.reason) == (action, reason)
 
 
 def test_an_unknown_relation_is_no_answer():
