@@ -292,7 +292,7 @@ OLD_COMMIT, NEW_COMMIT = "0123456" + "a" * 33, "789abcd" + "e" * 33
             "789abcd does not build on 0123456: the branch was forced to another history",
         ),
     ],
-)
+)  # fmt: skip
 def test_where_a_commit_stands_to_what_is_deployed(relation, action, reason):
     ancestry = compare_to_deployed(relation, deployed=OLD_COMMIT, target=NEW_COMMIT)
     assert (ancestry.action, ancestry.reason) == (action, reason)
