@@ -8,6 +8,7 @@ import json
 import random
 import threading
 from datetime import timedelta
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -21,7 +22,7 @@ from shared.deploy.webhook import intake
 from shared.deploy.webhook.access import find_access_problems
 from shared.deploy.webhook.event import Accept, DeployTarget
 from shared.deploy.webhook.signature import MAX_BODY_BYTES
-from shared.kernel.errors import Refused, Unavailable
+from shared.kernel.errors import GroundcrewError, NotFound, Refused, Unavailable
 from shared.kernel.group_commit import PUT_TIMEOUT, GroupCommit
 
 SECRET, OLDER = "the-newer-secret", "the-one-that-goes"
@@ -196,15 +197,42 @@ def test_access_is_asked_of_everything_that_a_deploy_reads() -> None:
     assert "branch main not found" in access_problems(empty)[0]
 
 
-def test_a_right_that_is_missing_is_named() -> None:
-    class Blind(MemoryForge):
-        def list_checks(self, sha: str) -> list:
-            raise Refused("GitHub: not allowed", value=sha, hint="Grant checks=read")
+class Guarded(MemoryForge):
+    """That fails to answer one question."""
 
+    def __init__(self, repository: Repository, question: str, error: GroundcrewError) -> None:
+        super().__init__(repository)
+        self._question, self._error = question, error
+
+    def __getattribute__(self, name: str) -> Any:
+        if not name.startswith("_") and name == self._question:
+            raise self._error
+        return super().__getattribute__(name)
+
+
+@pytest.mark.parametrize(
+    ("question", "name"),
+    [
+        ("get_branch_tip", "branch main"),
+        ("get_branch_protection", "branch protection"),
+        ("list_pull_requests_of", "pull requests"),
+        ("list_checks", "checks"),
+        ("list_deployments", "deployments"),
+        ("get_environment", "environments"),
+    ],
+)
+def test_a_right_that_is_missing_is_named_with_its_cure(question: str, name: str) -> None:
     repository = Repository("acme/chat")
     repository.commit({"a": b"1"})
     repository.environment("production")
-    assert find_access_problems(Blind(repository), TARGETS[0]) == ["checks: Grant checks=read"]
+    for error, problem in (
+        (Refused("GitHub: not allowed", hint="Grant checks=read"), f"{name}: Grant checks=read"),
+        (Refused("GitHub: not allowed"), f"{name}: GitHub: not allowed"),
+        (NotFound("HTTP 404"), f"{name} not found, or not visible to the app"),
+    ):
+        problems = find_access_problems(Guarded(repository, question, error), TARGETS[0])
+        # The fake looks for the tip where the protection is asked for, too.
+        assert [one for one in problems if one.startswith(name)] == [problem]
 
 
 def test_without_a_secret_the_endpoint_is_closed_to_everybody(queues, merged) -> None:
