@@ -210,6 +210,8 @@ def test_noise_behind_a_sound_prelude_is_refused(noise: bytes) -> None:
     [
         pytest.param([head("a", ended=True, crc=bson.Int64(7)), END], "checksum", id="wrong checksum"),
         pytest.param([head("a", ended=True, crc=0), END], "wrong type", id="checksum as int32"),
+        pytest.param([head("a", ended=1), END], "wrong type", id="an end that is no yes or no"),
+        pytest.param([head("a", ended=None), END], "wrong type", id="an end that is nothing"),
         pytest.param([head("z"), END], "prelude lacks", id="unannounced namespace"),
         pytest.param([head("a", ended=True), END] * 2, "prelude lacks", id="ended twice"),
         pytest.param([head("a", ended=True), END], "did not end", id="one never ended"),
