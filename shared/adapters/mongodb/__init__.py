@@ -5,8 +5,10 @@ The driver is imported when a connection is made.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,6 +20,21 @@ if TYPE_CHECKING:
     from shared.adapters.mongodb.target import MongoTarget
     from shared.adapters.mongodb.users import MongoUsers
     from shared.kernel.secret import Secret
+
+
+def _omit_async_half() -> None:
+    """Have pymongo not import its asynchronous client: 20 modules of which nothing here is used.
+
+    It does so for the name in its `__init__` alone. The connections are the synchronous ones' own.
+    """
+    name = "pymongo.asynchronous.mongo_client"
+    if "pymongo" not in sys.modules:
+        omitted = ModuleType(name, "Not loaded: see shared.adapters.mongodb.")
+        omitted.AsyncMongoClient = type("AsyncMongoClient", (), {})  # type: ignore[attr-defined]
+        sys.modules[name] = omitted
+
+
+_omit_async_half()
 
 
 def connect_source(uri: str, *, databases: Sequence[str] = ()) -> MongoSource:
