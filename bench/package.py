@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -50,8 +50,17 @@ access: {{view: [{_PERSON}], wake: [{_PERSON}]}}
 """
 
 
-def run() -> dict[str, dict[str, Any]]:
-    """`{"package": {files, megabytes}, "firstcall": {function: {cpu_seconds, rss_megabytes}}}`."""
+# What must have been called before, for there to be something to do.
+_BEFORE = {
+    "chat_command": "chatops_signed_in", "backup_part": "nightly_backup", "calendar_feed": "lockout_calendar",
+}  # fmt: skip
+
+
+def run(functions: Collection[str] = ()) -> dict[str, dict[str, Any]]:
+    """`{"package": {files, megabytes}, "firstcall": {function: {cpu_seconds, rss_megabytes}}}`.
+
+    Only of these functions, if any are named.
+    """
     python = package.find_python()
     with tempfile.TemporaryDirectory() as directory:
         folder = Path(directory)
@@ -65,12 +74,15 @@ def run() -> dict[str, dict[str, Any]]:
         path = f"{app / package.SITE}:{worker}:{ROOT}"
         return {
             "package": package.measure(target),
-            "firstcall": _first_calls(folder, app, path, python),
+            "firstcall": _first_calls(folder, app, path, python, functions),
         }
 
 
-def _first_calls(folder: Path, app: Path, path: str, python: str) -> dict[str, dict[str, float]]:
+def _first_calls(
+    folder: Path, app: Path, path: str, python: str, functions: Collection[str]
+) -> dict[str, dict[str, float]]:
     figures = {}
+    wanted = {*functions, *(_BEFORE[name] for name in functions if name in _BEFORE)}
     with Site(folder / "site") as site:
         policy = site.policy((ROOT / "policy.yaml").read_text() + _POLICY)
         settings = {
@@ -93,7 +105,9 @@ def _first_calls(folder: Path, app: Path, path: str, python: str) -> dict[str, d
             sha = site.repository.merge(pull)
             environment = {**stack.settings, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
             take = partial(_take_message, stack)
-            for call in list_calls(site.repository.full_name, sha, site.secret, take):
+            for call in list_calls(site.repository.full_name, sha, site.secret, take, wanted):
+                if wanted and call.function not in wanted:
+                    continue
                 (result,) = run_worker(environment, [call], app=app, python=python)
                 figure = f"{result.cpu_seconds:.2f} s, {result.rss_megabytes:.0f} MB {result.error[:200]}"
                 print(f"  {call.function}: {figure}", file=sys.stderr)
@@ -104,8 +118,17 @@ def _first_calls(folder: Path, app: Path, path: str, python: str) -> dict[str, d
     return figures
 
 
-def list_calls(repository: str, sha: str, secret: str, take: Callable[[str], str]) -> Iterator[FunctionCall]:
-    """A call of each function; `take(queue)` is a message that an earlier one has put there."""
+def list_calls(
+    repository: str, sha: str, secret: str, take: Callable[[str], str], wanted: Collection[str] = ()
+) -> Iterator[FunctionCall]:
+    """A call of each function; `take(queue)` is a message that an earlier one has put there.
+
+    If some are `wanted`, no message is taken for the others, which nobody put there.
+    """
+
+    def take_for(function: str, queue: str) -> str:
+        return take(queue) if not wanted or function in wanted else "{}"
+
     event = {"id": "1", "topic": "/x", "subject": "/subscriptions/x", "eventType": "x", "data": {},
              "eventTime": "2026-11-27T00:00:00Z", "dataVersion": "2"}  # fmt: skip
     merge = {"repository": repository, "sha": sha, "environment": "production"}
@@ -119,7 +142,7 @@ def list_calls(repository: str, sha: str, secret: str, take: Callable[[str], str
     yield FunctionCall(
         "chatops_signed_in", "http", "POST", "/api/chatops/signed-in", order, {**headers, **_JSON}
     )
-    yield FunctionCall("chat_command", "queue", body=take("chat-commands"))
+    yield FunctionCall("chat_command", "queue", body=take_for("chat_command", "chat-commands"))
     yield FunctionCall("chatops_answer", "http", headers=headers, params={"id": "0" * 32})
     for name in _PAGES:
         yield FunctionCall(name, "http", headers={**headers, **bearer})
@@ -129,7 +152,7 @@ def list_calls(repository: str, sha: str, secret: str, take: Callable[[str], str
         yield FunctionCall(name, "timer")
     # After its timer, which makes what it shows.
     yield FunctionCall("calendar_feed", "http", params={"key": TOKEN})
-    yield FunctionCall("backup_part", "queue", body=take("backup-parts"))
+    yield FunctionCall("backup_part", "queue", body=take_for("backup_part", "backup-parts"))
     yield FunctionCall("deploy_run", "queue", body=json.dumps(merge))
     yield FunctionCall("rehearsal_run", "queue", body=json.dumps({"sha": "0" * 40}))
 
