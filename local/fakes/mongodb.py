@@ -53,10 +53,12 @@ class MemoryDatabase(MemoryOplog, MemoryEraser, MemoryCommands):
         """As given."""
         return (self._host,)
 
-    def list_namespaces(self) -> list[Namespace]:
+    def list_namespaces(self, named: str = "") -> list[Namespace]:
         """The catalogue, with exact counts."""
         result = []
         for name, namespace in sorted(self._catalogue.items()):
+            if named and namespace.collection != named:
+                continue
             documents = self._documents[name].values()
             size = sum(map(len, documents))
             result.append(replace(namespace, documents=len(documents), data_bytes=size))

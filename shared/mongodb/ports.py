@@ -29,8 +29,11 @@ class SourceDatabase(Protocol):
         """The members' `host:port` in sorted order, as the server names itself."""
         ...
 
-    def list_namespaces(self) -> list[Namespace]:
-        """All that a backup would hold: what mongodump takes, sorted, `admin.system.*` first."""
+    def list_namespaces(self, named: str = "") -> list[Namespace]:
+        """All that a backup would hold: what mongodump takes, sorted, `admin.system.*` first.
+
+        If a collection is `named`, those of that name in any database, which costs a few commands only.
+        """
         ...
 
     def sample_split_points(self, namespace: Namespace, pieces: int) -> list[bytes]:

@@ -13,9 +13,9 @@ def read_schema_version(source: SourceDatabase) -> int | None:
     """The version in `migrations`; None if there is no such document or a migration holds its lock."""
     import bson
 
-    for namespace in source.list_namespaces():
-        # In whatever database: its name is the operator's choice.
-        if namespace.collection != _COLLECTION or namespace.kind != "collection":
+    # In whatever database: its name is the operator's choice.
+    for namespace in source.list_namespaces(_COLLECTION):
+        if namespace.kind != "collection":
             continue
         for batch in source.read_batches(namespace, IdRange()):
             for raw in split_documents(batch.documents):

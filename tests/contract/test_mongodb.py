@@ -272,6 +272,8 @@ def test_namespaces_come_sorted_with_their_kind_counts_and_indexes(
     assert [dict(i)["name"] for i in full.indexes] == ["_id_"]
     assert (view.kind, view.uuid, view.indexes) == ("view", "", ())
     assert view.options["viewOn"] == "b.c"
+    assert [n for n in source.list_namespaces("b.c") if n.db == db] == [full]
+    assert source.list_namespaces("no such") == []
     everything = source.list_namespaces()
     assert [n.name for n in everything if n.db == "local"] == []
     assert [n.db for n in everything if n.db == "admin"] == [n.db for n in everything][

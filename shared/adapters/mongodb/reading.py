@@ -74,13 +74,13 @@ class Reader:
                 members = [f"{host}:{port}" for host, port in self._client.nodes]
         return tuple(sorted(members))
 
-    def list_namespaces(self) -> list[Namespace]:
-        """What mongodump takes: `admin.system.*` first, then by name."""
+    def list_namespaces(self, named: str = "") -> list[Namespace]:
+        """What mongodump takes: `admin.system.*` first, then by name; only collections `named` so, if any."""
         with translate_errors("reading the catalogue"):
             # `admin` is not listed to a user without rights on it, and holds the users that a restore needs.
             names = set(self._client.list_database_names()) | {"admin"}
             selected = sorted(n for n in names if n != "local" and self._selects_database(n))
-            listed = [n for db in selected for n in self._list_database(db)]
+            listed = [n for db in selected for n in self._list_database(db, named)]
         return sorted(
             listed, key=lambda n: (n.db != "admin", n.db, _ORDER.get(n.collection, 9), n.collection)
         )
@@ -88,10 +88,11 @@ class Reader:
     def _selects_database(self, db: str) -> bool:
         return not self._databases or db == "admin" or db in self._databases
 
-    def _list_database(self, db: str) -> Iterator[Namespace]:
+    def _list_database(self, db: str, named: str) -> Iterator[Namespace]:
         database = self._client.get_database(db, codec_options=EXACT)
-        listings = {info["name"]: info for info in database.list_collections()}
-        for name in _AUTH if db == "admin" else ():
+        wanted = {"name": named} if named else {}
+        listings = {info["name"]: info for info in database.list_collections(filter=wanted)}
+        for name in _AUTH if db == "admin" and not named else ():
             # Not every server lists these or counts them, but all let them be read.
             if name not in listings and database[name].find_one({}, {"_id": 1}) is not None:
                 yield Namespace(db, name)
