@@ -11,13 +11,14 @@ from __future__ import annotations
 import json
 import re
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shared.deploy.model import Finding
+from shared.formats.schema_fit import surely_fits
 from shared.kernel.errors import NotFound
 from shared.kubernetes.images import as_mapping, as_mappings, find_pod_spec
 from shared.kubernetes.manifest import Manifest
@@ -57,19 +58,28 @@ def _all(manifests: Sequence[Manifest], series: str) -> Iterator[Finding]:
 
 
 def _one(manifest: Manifest, series: str) -> Iterator[Finding]:
-    import jsonschema
-
     where = printable_name(f"{manifest.get('kind')}/{as_mapping(manifest.get('metadata')).get('name')}")
     named = (manifest.get("kind"), manifest.get("apiVersion"))
     if not all(isinstance(one, str) and _NAMED.fullmatch(one) for one in named):
         yield Finding("schema", "error", where, 0, "it lacks apiVersion or kind", _CURE)
         return
     yield from _check_names(manifest, where)
+    kind, api_version = (str(one) for one in named)
     try:
-        kind, api_version = (str(one) for one in named)
-        load_validator(kind, api_version, series).validate(dict(manifest))
+        schema = _load_schema(kind, api_version, series)
     except NotFound:
         yield Finding("schema", "warning", where, 0, "no schema is known for this kind: it was not checked")
+        return
+    # What fits for certain needs no validator, whose import costs more than all manifests of a chart.
+    if not surely_fits(dict(manifest), schema, _list_definitions(series)):
+        yield from _judge(manifest, load_validator(kind, api_version, series), where)
+
+
+def _judge(manifest: Manifest, validator: Validator, where: str) -> Iterator[Finding]:
+    import jsonschema
+
+    try:
+        validator.validate(dict(manifest))
     except jsonschema.ValidationError as error:
         # Not the validator's own sentence, which quotes the value.
         path = ".".join(map(str, error.absolute_path)) or "the object"
@@ -116,24 +126,37 @@ def load_validator(kind: str, api_version: str, series: str) -> Validator:
     from jsonschema.validators import Draft202012Validator
     from referencing import Registry, Resource
 
+    schema = _load_schema(kind, api_version, series)
+    resources = [Resource.from_contents(schema), Resource.from_contents(_load_definitions(series))]
+    registry: Any = Registry().with_resources([(resource.id() or "", resource) for resource in resources])
+    return Draft202012Validator(schema, registry=registry)
+
+
+@cache
+def _load_schema(kind: str, api_version: str, series: str) -> Any:
+    """Raises NotFound for kinds that the version does not have."""
     # A group's name is its first label there: rbac.authorization.k8s.io/v1 is rbac-v1.
     group, _, version = api_version.rpartition("/")
     name = f"{kind.lower()}-{group.partition('.')[0] + '-' if group else ''}{version}.json"
     content = _read_schema(series, name)
     if content is None:
         raise NotFound(f"no schema is known for {kind} of {api_version}", value=series)
-    schema = json.loads(content)
-    resources = [Resource.from_contents(schema), _load_definitions(series)]
-    registry: Any = Registry().with_resources([(resource.id() or "", resource) for resource in resources])
-    return Draft202012Validator(schema, registry=registry)
+    return json.loads(content)
 
 
 @cache
 def _load_definitions(series: str) -> Any:
-    from referencing import Resource
+    return json.loads(_read_schema(series, _DEFINITIONS) or b"{}")
 
-    definitions = _read_schema(series, _DEFINITIONS)
-    return Resource.from_contents(json.loads(definitions or b"{}"))
+
+@cache
+def _list_definitions(series: str) -> Mapping[str, Any]:
+    """Each definition by the reference that the schemas, and the definitions themselves, have to it."""
+    return {
+        f"{place}#/$defs/{name}": schema
+        for name, schema in _load_definitions(series).get("$defs", {}).items()
+        for place in (f"/api/{_DEFINITIONS}", "")
+    }
 
 
 def _read_schema(series: str, name: str) -> bytes | None:
