@@ -51,5 +51,6 @@ def test_a_renewal_sets_what_cmctl_sets(
 
 def conditions(server: KubernetesServer, name: str) -> dict[str, dict[str, Any]]:
     """The conditions of a Certificate, by their type."""
-    item = server.store.get("Certificate", name, NAMESPACE)
+    item = server.get("Certificate", name, NAMESPACE)
+    assert item is not None
     return {one["type"]: dict(one) for one in item["status"]["conditions"]}
