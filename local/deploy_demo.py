@@ -225,7 +225,7 @@ def wait_for_deploy(stack: Stack, sha: str, *, seconds: float = _WAIT_SECONDS) -
         record = watch.find(sha)
         if record is not None and record.ended:
             return record
-        time.sleep(0.2)
+        time.sleep(0.5)
     raise SystemExit(f"the deploy of {sha[:7]} did not end within {seconds} s:\n{stack.host.log_tail()}")
 
 

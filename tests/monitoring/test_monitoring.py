@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,9 @@ SETTINGS = (MONITORING / "monitoring.yaml").read_text()
 POLICY = (MONITORING / "policy.example.yaml").read_text()
 LISTED: dict[str, dict[str, Any]] = {
     metric["name"]: {**metric, "source": source}
-    for source, metrics in yaml.safe_load((MONITORING / "metrics.yaml").read_text())["metrics"].items()
+    for source, metrics in yaml.load((MONITORING / "metrics.yaml").read_text(), Loader=yaml.CSafeLoader)[
+        "metrics"
+    ].items()
     for metric in metrics
 }
 
@@ -35,11 +38,12 @@ def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
     return run("promtool", "prometheus", *arguments)
 
 
+@cache
 def rules() -> list[dict[str, Any]]:
     return [
         rule
         for name in ("rules.yaml", "slo-rules.yaml")
-        for group in yaml.safe_load((GENERATED / name).read_text())["groups"]
+        for group in yaml.load((GENERATED / name).read_text(), Loader=yaml.CSafeLoader)["groups"]
         for rule in group["rules"]
     ]
 

@@ -81,7 +81,7 @@ class App:
         return json.loads(done.stdout) if done.stdout else done.stderr
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = SECONDS, *, pause: float = 0.1) -> Any:
+def until(condition: Callable[[], Any], what: str, seconds: float = SECONDS, *, pause: float = 0.4) -> Any:
     """Wait for a condition, which is looked at every `pause` seconds, with a deadline."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -119,7 +119,7 @@ def test_of_three_hosts_on_one_queue_one_is_killed_and_no_part_is_lost_or_twice(
             app = write_app(tmp_path / f"app-{number}")
             hosts.enter_context(HostProcess(app, settings, tmp_path / f"{number}", message_invisibility=2))
         night.begin()
-        wait(lambda: len(night.receipts()) >= 2, "two parts")
+        wait(lambda: len(night.receipts()) >= 2, "two parts", pause=0.1)
         night.stack.host.kill()
         wait(night.sealed, "a sealed set", 300, pause=1)
         night.verify()
@@ -142,7 +142,7 @@ def test_a_host_that_is_killed_seals_nothing_incomplete_and_the_next_one_finishe
     night: Night, wait, parts: int
 ) -> None:
     night.begin()
-    wait(lambda: len(night.receipts()) >= parts and sets.list_sets(night.backups), "so many parts")
+    wait(lambda: len(night.receipts()) >= parts and sets.list_sets(night.backups), "so many parts", pause=0.1)
     night.stack.host.kill()
     night.verify()
     night.stack.start_host()
@@ -154,7 +154,7 @@ def test_a_host_that_is_killed_seals_nothing_incomplete_and_the_next_one_finishe
 
 def test_mongodb_gone_in_the_middle_is_recorded_and_the_queue_tries_again(night: Night, wait) -> None:
     night.begin()
-    wait(night.receipts, "the first part")
+    wait(night.receipts, "the first part", pause=0.1)
     night.source.kill()
     failed = wait(lambda: [r for r in night.runs() if r.state == "failed"], "a failed part on the record")
     assert "MongoDB" in failed[0].error

@@ -117,7 +117,7 @@ class ChatPlace:
         deadline = time.monotonic() + SECONDS
         while not (found := look()):
             assert time.monotonic() < deadline, "no answer came"
-            time.sleep(0.1)
+            time.sleep(0.3)
         return found
 
     def cli(self, *arguments: str, code: int = 0) -> str:

@@ -71,7 +71,7 @@ class SignedIn:
         deadline = time.monotonic() + SECONDS
         while (answer := self.get(accepted.json()["answer"], person)).status_code != 200:
             assert time.monotonic() < deadline, answer.text
-            time.sleep(0.1)
+            time.sleep(0.3)
         found: dict[str, Any] = answer.json()
         return found["state"], found["answer"]
 

@@ -158,7 +158,7 @@ def _until(condition, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.1)
+        time.sleep(0.3)
 
 
 def test_a_worker_killed_in_the_middle_of_helm_is_followed_by_one_that_finishes(place) -> None:

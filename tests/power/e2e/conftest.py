@@ -169,6 +169,6 @@ def until() -> Callable[..., None]:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, f"waited {seconds:g} s in vain for {what}"
-            time.sleep(0.1)
+            time.sleep(0.3)
 
     return wait
