@@ -15,6 +15,7 @@ from local.azurite import Azurite, EmulatedAccount
 from local.chromium import Phone, find_chromium
 from local.process import start_in_forks
 from shared.settings.storage_account import StorageAccount
+from tests import heavy
 from tests.support.commands import shared_forks
 
 # No example is late: hypothesis' 200 ms are lost to whatever else two cores do, and say nothing of ours.
@@ -23,23 +24,23 @@ settings.load_profile("groundcrew")
 
 WIDTH, HEIGHT = 390, 844
 _ACCOUNTS = 300  # of storage, of which each world of a test takes one
-# Begun first, so that all workers are busy to the end: these take longest (see `pytest --durations`).
-_LONG = (
-    "test_deploy_through_host.py", "test_backup_through_host.py", "test_releases.py", "test_power_e2e.py",
-    "e2e/test_faults.py", "test_chatops_e2e.py", "/e2e/", "test_up.py", "cli/test_doctor", "/contract/",
-    "test_killed.py", "/local/rocketchat/", "test_weeks.py",
-)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whole files that take long come first; the order within a file stays."""
-    items.sort(
-        key=lambda item: next((i for i, part in enumerate(_LONG) if part in str(item.path)), len(_LONG))
-    )
+    order = {path: heavy.start_order(path) for path in {item.path for item in items}}
+    items.sort(key=lambda item: order[item.path])
     if os.environ.get("GROUNDCREW_TEST_KUBECONFIG"):
         # Real controllers take their time, the more on a busy machine; `local.real.suites` bounds the whole.
         for item in items:
             item.add_marker(pytest.mark.timeout(1200), append=False)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Files that are slow and do not say why."""
+    reports = [one for kind in terminalreporter.stats.values() for one in kind if hasattr(one, "duration")]
+    if slow := heavy.find_unexplained(heavy.sum_seconds((one.nodeid, one.duration) for one in reports)):
+        terminalreporter.write_line(f"heavy and without a reason in tests/heavy.py: {', '.join(slow)}")
 
 
 @pytest.fixture(scope="session", autouse=True)
