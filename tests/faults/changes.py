@@ -13,6 +13,7 @@ from local.fakes.secrets import Way
 from shared.cloud.machines import PowerState
 from shared.deploy.deps import QUEUE as DEPLOYS
 from shared.deploy.progress import DeployState
+from shared.deploy.records.deploy_record import DeployRecord
 from shared.deploy.sweep import STALE_AFTER, sweep_deploys
 from shared.kernel.errors import GroundcrewError
 from shared.migrate.cut_over import CutOverOptions
@@ -112,6 +113,11 @@ _STORIES: dict[str, tuple[str, bool]] = {  # the version that is merged, and whe
 }
 
 
+_TWO_WORKERS = "a message taken by two at once"
+# The steps in which a worker has read the record and holds the machine: nothing keeps two apart there.
+_BEFORE_LEASE = range(2, 5)
+
+
 def run_deploys(storm: Storm) -> None:
     """A merge: it is deployed, or undone, or a restore is proposed; the release is whole and all are told."""
     world = _first_release().copy()
@@ -125,8 +131,10 @@ def run_deploys(storm: Storm) -> None:
     around = Surroundings(world.clock, world.state)
     strikes = len(storm.strikes())
     for _ in range(strikes):
-        name = storm.choose("a message lost", "a message doubled")
-        if name.startswith("a message"):
+        name = storm.choose("a message lost", "a message doubled", _TWO_WORKERS, _TWO_WORKERS)
+        if name == _TWO_WORKERS:
+            _work_with_another(storm, world, around)
+        elif name.startswith("a message"):
             if body := world.queues.take(DEPLOYS):
                 storm.note(name)
                 for _ in range(2 if name == "a message doubled" else 0):
@@ -143,9 +151,33 @@ def run_deploys(storm: Storm) -> None:
     _check_deploy(world, sha, healthy=healthy)
 
 
+def _work_with_another(storm: Storm, world: deploy_world.World, around: Surroundings) -> None:
+    """A queue may give a message to two: another does all there is while this one is about to begin."""
+    waiting = world.queues.visible(DEPLOYS)
+    if not waiting:
+        return
+
+    def work_meanwhile() -> None:
+        world.work(most=30)
+        world.queues.send(DEPLOYS, waiting[0])  # this worker's own, which it takes away when it is done
+
+    act = lambda plan: void(world.work(plan))  # noqa: E731
+    storm.strike(_TWO_WORKERS, act, world.die, around, happen=work_meanwhile, steps=_BEFORE_LEASE)
+
+
+def _check_closed(world: deploy_world.World, record: DeployRecord) -> None:
+    """Nothing of a deploy that has ended is looked at again, and it keeps no machine up."""
+    names, key = {blob.name for blob in world.state.list()}, record.progress.key
+    assert f"deploys/open/{key}.json" not in names
+    assert f"holds/deploy/{key}.json" not in names  # released, and not only over
+    if record.request.delivery:  # a merge whose message was lost has none
+        assert world.deps().deploys.is_completed(record.request)
+
+
 def _check_deploy(world: deploy_world.World, sha: str, *, healthy: bool) -> None:
     record = world.record(sha)
     assert record.ended, record
+    _check_closed(world, record)
     assert world.deps().deploys.list_open() == []
     assert world.deps().holds.list_in_force() == ()
     assert world.queues.length(DEPLOYS) == 0
@@ -242,19 +274,36 @@ def _rotate_kind(world: KindWorld, plan: FaultPlan) -> None:
             world.side.others(world.homes)
 
 
+@cache
+def _find_locking_ticks() -> dict[int, range]:
+    """The hours of three calm nights in which MongoDB is locked, and the steps from lock to unlock."""
+    world, locking = snapshot_world.World("lock: always"), {}
+    for name in ("data", "logs"):
+        world.add_disk(name)
+    for number in range(3 * 24):
+        plan, before = FaultPlan(), world.mongodb.locked_times
+        run_snapshots_tick(world.job(plan))
+        if world.mongodb.locked_times > before:
+            locking[number] = range(plan.steps.index("mongodb.lock"), plan.steps.index("mongodb.unlock") + 1)
+        world.clock.advance(HOUR)
+    return locking
+
+
 def run_snapshots(storm: Storm) -> None:
     """Three nights of snapshots: MongoDB is never left locked, and each disk has one of each night."""
     world = snapshot_world.World("lock: always")
     world.add_disk("data")
     world.add_disk("logs")
     around = Surroundings(world.clock, world.state)
-    strikes = len(storm.strikes())
-    struck = sorted(storm.random.sample(range(3 * 24), strikes))
+    strikes, locking = len(storm.strikes()), _find_locking_ticks()
+    # Most ticks find nothing to do; the faults that count are those while MongoDB is locked.
+    struck = {storm.random.choice([*locking, *storm.random.sample(range(3 * 24), 2)]) for _ in range(strikes)}
     at = world.clock.now()
     for number in range(4 * 24):
         world.clock.set(max(at, world.clock.now()))
         if number in struck:
-            storm.strike(storm.choose(), lambda plan: run_snapshots_tick(world.job(plan)), world.die, around)
+            act = lambda plan: run_snapshots_tick(world.job(plan))  # noqa: E731
+            storm.strike(storm.choose(), act, world.die, around, steps=locking.get(number))
             world.state.holders_died()
             world.clock.advance(TICK)
         with contextlib.suppress(GroundcrewError):  # what the storm left behind is told of, and tried again

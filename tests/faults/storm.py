@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TypeVar
 
 from local.fakes.blobs import MemoryBlobs
@@ -140,12 +141,24 @@ class Storm:
         self.tried[name] += 1
 
     def strike(
-        self, name: str, act: Callable[[FaultPlan], T], die: Callable[[], object], around: Surroundings
+        self,
+        name: str,
+        act: Callable[[FaultPlan], T],
+        die: Callable[[], object],
+        around: Surroundings,
+        *,
+        happen: Callable[[], object] | None = None,
+        steps: range | None = None,
     ) -> None:
-        """Run `act` with that fault at a step of it; a fault that it never came to counts for nothing."""
-        step = self.random.randrange(self._expected_steps)
+        """Run `act` with that fault at a step of it; a fault that it never came to counts for nothing.
+
+        `happen` is a fault of the job's own; `steps` are those among which one is drawn, by default all.
+        """
+        step = self.random.choice(steps or range(self._expected_steps))
         if name in WORLD_FAULTS:
-            plan = StormPlan(step=step, happen=lambda: WORLD_FAULTS[name](around, self.random))
+            happen = partial(WORLD_FAULTS[name], around, self.random)
+        if happen is not None:
+            plan = StormPlan(step=step, happen=happen)
         else:
             plan = StormPlan(STEP_FAULTS[name](step), step=step)
         with contextlib.suppress(Killed, GroundcrewError, MemoryError, OSError):
