@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -90,3 +91,51 @@ def test_a_budget_that_never_ends_is_refused() -> None:
     assert parse_policy("backup: {read_limit: 40 MiB}").backup.read_limit == 40 * MB
     with pytest.raises(UsageError, match="would not end by morning"):
         parse_policy("backup: {read_limit: 100 KiB}")
+
+
+class Worker:
+    """One of several on one server: its own clock, which goes on by what it waits and what replies take."""
+
+    def __init__(self, blobs: MemoryBlobs, latency: Callable[[float], float]) -> None:
+        self.elapsed, self.resting, self.read_at = 0.0, 0.0, list[float]()
+        self._latency = latency
+        pace = ReadPace(ReadBudget(blobs, self, 300 * MB))
+        self.reading = pace_batches(
+            self._batches(), pace, "db.c", wait=self._wait, measure=lambda: self.elapsed
+        )
+
+    def _batches(self) -> Iterator[TalliedBatch]:
+        while True:
+            self.elapsed += self._latency(self.elapsed)
+            self.read_at.append(self.elapsed)
+            yield TalliedBatch(b"", Tally(1, 16 * MB, 0))
+
+    def _wait(self, seconds: float) -> None:
+        self.elapsed += seconds
+        self.resting += seconds
+
+    def now(self) -> datetime:
+        """The same clock, for the budget."""
+        return NOW + timedelta(seconds=self.elapsed)
+
+    def count(self, since: float, until: float) -> int:
+        """Replies in that time."""
+        return sum(since <= at < until for at in self.read_at)
+
+
+def test_all_workers_make_room_while_the_server_is_slow_and_read_on_as_before_after_it() -> None:
+    blobs = MemoryBlobs()
+
+    def latency(at: float) -> float:
+        return 2.0 if 20 <= at < 60 else 0.4  # people have come to work, and gone to lunch
+
+    workers = [Worker(blobs, latency) for _ in range(3)]
+    while (worker := min(workers, key=lambda worker: worker.elapsed)).elapsed < 80:
+        next(worker.reading)
+    # Of the budget, 300 MB/s, three workers with replies of 0.4 s would use 120: it is not what limits them.
+    for worker in workers:
+        assert worker.count(2, 20) == pytest.approx(18 / 0.4, abs=1)
+        # Twenty replies would come in forty seconds: as much rest as work makes it half.
+        assert worker.count(22, 60) == pytest.approx(38 / 4, abs=1)
+        assert worker.count(64, 80) == pytest.approx(16 / 0.4, abs=1)
+        assert worker.resting == pytest.approx(20, abs=3)
