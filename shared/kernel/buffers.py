@@ -6,6 +6,8 @@ page cleared first, and goes back at once.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 
 
@@ -45,3 +47,29 @@ class GrowingBuffer:
         if len(self.memory) < size:
             self.memory = bytearray(size)
         return memoryview(self.memory)[:size]
+
+
+class StreamMemory:
+    """What one stream is received into, and what it is handed on in."""
+
+    def __init__(self) -> None:
+        self.received, self.handed_on = GrowingBuffer(), ReusedBuffers()
+
+
+class SpareMemory:
+    """Keeps the memory of streams that have ended for those that begin. Safe for threads."""
+
+    def __init__(self) -> None:
+        self._spare: list[StreamMemory] = []
+
+    @contextmanager
+    def lend(self) -> Iterator[StreamMemory]:
+        """Memory for one stream at a time; views that outlive it stay as they are."""
+        try:
+            memory = self._spare.pop()  # of two threads each gets another one, or finds none
+        except IndexError:
+            memory = StreamMemory()
+        try:
+            yield memory
+        finally:
+            self._spare.append(memory)

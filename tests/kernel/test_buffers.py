@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.kernel.buffers import GrowingBuffer, ReusedBuffers
+from shared.kernel.buffers import GrowingBuffer, ReusedBuffers, SpareMemory
 
 
 def test_a_buffer_is_given_out_again_when_no_view_of_it_is_left() -> None:
@@ -39,3 +39,17 @@ def test_a_buffer_grows_to_what_is_asked_for_and_stays_the_same_for_less() -> No
     assert (len(buffer.reserve(3)), buffer.memory is memory) == (3, True)
     assert len(buffer.reserve(9)) == 9
     assert len(buffer.memory) == 9
+
+
+def test_the_memory_of_a_stream_that_ended_is_lent_to_the_next_and_never_to_two_at_once() -> None:
+    spare = SpareMemory()
+    with spare.lend() as first, spare.lend() as second:
+        assert second is not first
+        held = first.handed_on.take()
+        held.write(b"first")
+        view = held.getbuffer()
+    with spare.lend() as again, spare.lend() as other:
+        assert {id(again), id(other)} == {id(first), id(second)}
+        taken = first.handed_on.take()
+        taken.write(b"other")
+    assert bytes(view) == b"first"  # somebody still looks at what the stream before gave out

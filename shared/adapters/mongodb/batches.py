@@ -22,7 +22,7 @@ from shared.adapters.mongodb.client import EXACT, RAW, Client
 from shared.adapters.mongodb.replies import can_receive, receive_reply
 from shared.formats.documents import TalliedBatch, gather_array
 from shared.formats.elements import locate_value
-from shared.kernel.buffers import GrowingBuffer, ReusedBuffers
+from shared.kernel.buffers import SpareMemory
 from shared.kernel.errors import Corrupt
 
 if TYPE_CHECKING:
@@ -32,16 +32,21 @@ if TYPE_CHECKING:
 NOT_IMPLEMENTED = 238  # a command or an option that this server does not have
 
 
-def read_batches_of(client: Client, db: str, find: dict[str, Any]) -> Iterator[TalliedBatch]:
+def read_batches_of(
+    client: Client, db: str, find: dict[str, Any], spare: SpareMemory | None = None
+) -> Iterator[TalliedBatch]:
     """All batches that the command `find` gives, up to 16 MiB each; the cursor is closed however it ends.
 
     A reader may be held up for longer than the ten minutes a server keeps an idle cursor: `noCursorTimeout`
     belongs into the command. Without that limit the session's applies, half an hour, after which the cursor
     of a killed worker is gone too. A failover ends the cursor, and so the reading, with the driver's error.
+    `spare` has the memory of collections that were read before.
     """
-    database = client[db]
-    replies, buffers = GrowingBuffer() if can_receive(client) else None, ReusedBuffers()
-    with client.start_session(causal_consistency=False) as session:
+    database, receives = client[db], can_receive(client)
+    with (
+        (spare or SpareMemory()).lend() as memory,
+        client.start_session(causal_consistency=False) as session,
+    ):
         cursor, batch = _open_cursor(database, session, find)
         try:
             while True:
@@ -51,11 +56,12 @@ def read_batches_of(client: Client, db: str, find: dict[str, Any]) -> Iterator[T
                 if not cursor:
                     return
                 more = {"getMore": Int64(cursor), "collection": find["find"]}
-                if replies is None:
+                if not receives:
                     cursor, batch = _ask(database, session, more, b"nextBatch")
                 else:
-                    size = receive_reply(client, session, {**more, "$db": db}, replies)
-                    cursor, batch = _read_cursor(replies.memory, size, b"nextBatch", buffers.take())
+                    size = receive_reply(client, session, {**more, "$db": db}, memory.received)
+                    into = memory.handed_on.take()
+                    cursor, batch = _read_cursor(memory.received.memory, size, b"nextBatch", into)
         finally:
             if cursor:
                 _kill_cursor(database, session, find["find"], cursor)

@@ -12,6 +12,7 @@ from pymongo.read_concern import ReadConcern
 from shared.adapters.mongodb.batches import read_batches_of
 from shared.adapters.mongodb.client import EXACT, NAMESPACE_NOT_FOUND, RAW, Client, translate_errors
 from shared.formats.documents import TalliedBatch
+from shared.kernel.buffers import SpareMemory
 from shared.kernel.errors import Inconsistent, UsageError
 from shared.mongodb.model import IdRange, Namespace
 
@@ -33,6 +34,7 @@ class Reader:
     def __init__(self, client: Client, databases: Sequence[str] = ()) -> None:
         self._client = client
         self._databases = frozenset(databases)
+        self._spare = SpareMemory()  # most collections are small, and large memory is slow to get
         self._viewless: bool | None = None  # until the server's version was asked for
 
     def close(self) -> None:
@@ -150,7 +152,7 @@ class Reader:
             find["max"] = {"_id": _bound_value(within.upper)}
         if self.concern.level:
             find["readConcern"] = self.concern.document
-        return read_batches_of(self._client, db, find)
+        return read_batches_of(self._client, db, find, self._spare)
 
     def _check_uuid(self, namespace: Namespace) -> None:
         """Raises Inconsistent unless the collection is (still) the one with that uuid."""
