@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.data import CACHE, ROOT, Data
@@ -40,6 +40,7 @@ class PipelineRun:
     stored_bytes: int
     cpu_seconds: float  # of all its processes
     rss_megabytes: float  # the sum of their peaks
+    machine_busy: float  # of all cores: the server's, the reader's and everybody else's work, too
 
 
 def run(data: Data) -> dict[str, dict[str, float | str]]:
@@ -126,6 +127,7 @@ def _describe(rounds: Sequence[dict[str, PipelineRun]], name: str, data: Data) -
         "stored_megabytes": runs[0].stored_bytes / 1e6,
         "cpu_seconds": cpu,
         "cores_busy": cpu / seconds / (os.cpu_count() or 1),
+        "machine_busy": statistics.median(run.machine_busy for run in runs),
         "rss_megabytes": max(run.rss_megabytes for run in runs),
     }
 
@@ -140,12 +142,12 @@ def _run_ours(action: str, uri: str, *arguments: str) -> PipelineRun:
         run = _run_pipeline([shlex.join(command)], stderr=told)
         told.seek(0)
         seconds = json.loads(told.read().splitlines()[-1])["seconds"]
-    return PipelineRun(seconds, run.stored_bytes, run.cpu_seconds, run.rss_megabytes)
+    return replace(run, seconds=seconds)
 
 
 def _run_pipeline(commands: Sequence[str], stderr: object = None) -> PipelineRun:
     """Run the commands as a pipeline, and count what comes out of it. Raises SystemExit if one fails."""
-    began, source = time.perf_counter(), None
+    began, source, ticks = time.perf_counter(), None, _read_core_ticks()
     processes: list[subprocess.Popen[bytes]] = []
     for command in commands:
         process = subprocess.Popen(
@@ -178,7 +180,20 @@ def _run_pipeline(commands: Sequence[str], stderr: object = None) -> PipelineRun
         cpu_seconds += usage.ru_utime + usage.ru_stime
     ended.set()
     sampler.join()
-    return PipelineRun(time.perf_counter() - began, stored, cpu_seconds, sum(peaks))
+    worked, idled = (now - then for now, then in zip(_read_core_ticks(), ticks, strict=True))
+    busy = worked / max(worked + idled, 1)
+    return PipelineRun(time.perf_counter() - began, stored, cpu_seconds, sum(peaks), busy)
+
+
+def _read_core_ticks() -> tuple[int, int]:
+    """What all cores together have worked and idled since the start of the machine, in 10 ms.
+
+    Source: https://man7.org/linux/man-pages/man5/proc_stat.5.html
+    """
+    user, nice, system, idle, waiting, *others = map(
+        int, Path("/proc/stat").read_text().split("\n")[0].split()[1:9]
+    )
+    return user + nice + system + sum(others), idle + waiting
 
 
 def _peak_megabytes(pid: int) -> float:

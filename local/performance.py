@@ -44,6 +44,8 @@ rounds' ratios: machines are noisy, and a ratio is less so than a time.
 _DUMP_TEXT = """The source is a server that sends stored batches from memory, so that the client is measured.
 The clock of ours starts at the first connection, since a worker runs already when a backup begins; its CPU
 and its memory are those of the whole process. A pipeline's memory is the sum of its processes'.
+The cores are busy with the pipeline itself; the machine is busy with the server that sends and with whoever
+takes what is stored, too. Where its cores are full, there is nothing left to overlap.
 """
 _RESTORE_TEXT = """The target takes inserts at the speed of memory and forgets them. Ours decrypts and
 decompresses, checks the archive's CRC and inserts over two connections.
@@ -103,7 +105,15 @@ def _list_ratios(section: Section, what: str, peer: str) -> str:
 
 
 def _list_runs(results: Section, names: Mapping[str, str], *, stored: bool) -> str:
-    head = ["", "seconds", *(["stored MB"] if stored else []), "CPU s", "cores busy", "memory MB"]
+    head = [
+        "",
+        "seconds",
+        *(["stored MB"] if stored else []),
+        "CPU s",
+        "cores busy",
+        "machine busy",
+        "memory MB",
+    ]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for name, title in names.items():
         run = results.get(name, {})
@@ -111,9 +121,10 @@ def _list_runs(results: Section, names: Mapping[str, str], *, stored: bool) -> s
             continue
         size = [f"{run['stored_megabytes']:.0f}"] if stored else []
         cells = [title, f"{run['seconds']:.1f}", *size, f"{run['cpu_seconds']:.1f}"]
-        lines.append(
-            "| " + " | ".join([*cells, f"{run['cores_busy']:.0%}", f"{run['rss_megabytes']:.0f}"]) + " |"
-        )
+        # Runs of before it was measured do not have it.
+        machine = f"{run['machine_busy']:.0%}" if "machine_busy" in run else "not measured"
+        cells += [f"{run['cores_busy']:.0%}", machine, f"{run['rss_megabytes']:.0f}"]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
