@@ -22,7 +22,7 @@ def failure_of_format(number: object) -> bytes:
 
 @pytest.mark.parametrize("number", [None, "1", "99", True, False, 1.0, 0, -1, [1]])
 def test_a_record_of_another_format_is_refused(number: object) -> None:
-    with pytest.raises(Corrupt, match="failed.json is of another format") as caught:
+    with pytest.raises(Corrupt, match="is of another format") as caught:
         decode_record(SetFailure, failure_of_format(number), name="failed.json")
     assert caught.value.value == number
 
@@ -30,7 +30,7 @@ def test_a_record_of_another_format_is_refused(number: object) -> None:
 @pytest.mark.parametrize("number", [FORMAT + 1, 99])
 def test_a_record_of_a_newer_format_names_the_cure(number: int) -> None:
     with pytest.raises(
-        Corrupt, match=f"failed.json is of a newer format: {number}. A newer Groundcrew wrote it"
+        Corrupt, match=f"is of a newer format: {number}. A newer Groundcrew wrote it"
     ):
         decode_record(SetFailure, failure_of_format(number), name="failed.json")
 
