@@ -27,10 +27,14 @@ RESULTS = ROOT / "bench" / "coverage.json"
 # Where mistakes are seen end to end: triggers, what is put together, commands. The rest has tests of its own.
 SHOWN = ("functions", "shared/wiring", "cli")
 _KINDS = ("e2e", "rest")
+# Many programs are forks of one process (local/forks.py), and some end without Python's own end.
 _RC = """[run]
 parallel = true
 sigterm = true
 concurrency = thread,multiprocessing
+patch =
+    _exit
+    fork
 data_file = {data}
 source =
     {sources}

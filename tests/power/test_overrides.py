@@ -65,6 +65,13 @@ def test_an_order_may_last_for_31_days_to_the_minute() -> None:
     assert order.until - order.start == timedelta(days=31)
 
 
+def test_an_order_may_begin_within_a_year_to_the_minute() -> None:
+    last = MONDAY + timedelta(days=366)
+    assert parse_override("up from 2027-03-03 13:00 for 1h", BERLIN, MONDAY).start == last
+    with pytest.raises(UsageError, match="begins within a year"):
+        parse_override("up from 2027-03-03 13:01 for 1h", BERLIN, MONDAY)
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
@@ -140,6 +147,12 @@ def test_since_when_the_machine_is_wanted_so_is_the_last_change_of_what_rules(
 ) -> None:
     desired = desired_state(Schedule(BERLIN, (parse_window("Mon-Fri 07:00-19:00"),)), orders, now)
     assert (desired.up, desired.since) == (up, since)
+
+
+def test_an_order_that_begins_at_this_moment_is_described_without_a_start() -> None:
+    later, now = order(True, at("13:01"), at("14:00")), order(True, MONDAY, at("14:00"))
+    assert describe_span(later, BERLIN, MONDAY).startswith("up from Mon 2026-03-02 13:01 until")
+    assert describe_span(now, BERLIN, MONDAY).startswith("up until")
 
 
 def test_a_span_keeps_to_the_clock_where_it_is_changed() -> None:
