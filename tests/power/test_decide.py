@@ -20,6 +20,7 @@ from shared.power.decide import decide_power
 from shared.power.model import BackupNeed, PowerDecision, PowerStatus, Situation, schedule_for
 from shared.power.overrides import Override, parse_override
 from shared.power.schedule import Schedule
+from shared.power.unplanned import StopCause, UnplannedStop
 from shared.records.hold import Hold
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -49,6 +50,51 @@ def test_at_the_start_of_a_window_it_is_started_with_the_reason() -> None:
     assert decision.desired_up
     assert decision.next_change == at("19:00")
     assert str(decision) == "start: schedule: up since Mon 2026-03-02 07:00 until Mon 2026-03-02 19:00"
+
+
+@pytest.mark.parametrize("state", sorted({*PowerStatus} - {PowerStatus.MISSING, PowerStatus.UNKNOWN}))
+def test_what_is_wanted_follows_the_calendar_whatever_state_the_machine_is_in(state: PowerStatus) -> None:
+    recently = attempt(Act.START, "up@2026-03-02T06:00:00Z", at("22:50"), "done")
+    for history in ((), (recently,)):
+        situation = Situation(state, CALENDAR, history=history)
+        for clock, wanted in (("12:00", True), ("23:00", False)):
+            decision = decide_power(situation, RULES, at(clock))
+            assert decision.desired_up is wanted, (history, clock)
+            assert decision.id.startswith("up@" if wanted else "off@")
+
+
+@pytest.mark.parametrize(
+    ("stop", "act", "reason"),
+    [
+        pytest.param(None, Act.START, "schedule: up since", id="it was never seen to run"),
+        pytest.param(
+            UnplannedStop(at("9:00"), StopCause.PLATFORM), Act.START, "schedule: up since", id="Azure's doing"
+        ),
+        pytest.param(
+            UnplannedStop(at("9:00"), StopCause.PERSON, "grace", at("8:55")),
+            Act.NONE,
+            "stopped by grace at Mon 2026-03-02 08:55: left off until the next window or an order",
+            id="a person's",
+        ),
+        pytest.param(UnplannedStop(at("9:00")), Act.NONE, "does not say who stopped it", id="nobody's"),
+    ],
+)
+def test_a_machine_that_went_off_is_started_again_only_where_azure_stopped_it(
+    stop: UnplannedStop | None, act: Act, reason: str
+) -> None:
+    decision = decide_power(replace(NIGHT, unplanned=stop), RULES, at("13:00"))
+    assert (decision.act, decision.desired_up) == (act, True)
+    assert reason in str(decision)
+    assert decision.alarm is (stop is not None and stop.cause is StopCause.UNKNOWN)
+
+
+def test_before_a_stop_that_would_cost_the_night_its_backup_the_backup_is_asked_for() -> None:
+    situation = replace(DAY, history=(STARTED, WARNED), backup=BackupNeed(at("2:00", 3)))
+    for when_vm_off, asked in (("before_stop", True), ("skip", False), ("wake", False)):
+        decision = decide_power(replace(situation, when_vm_off=when_vm_off), RULES, at("19:00"))
+        assert decision.backup_first is asked
+        assert (decision.act is Act.WAIT) is asked
+        assert not decision.desired_up
 
 
 def test_a_missed_start_is_made_up_hours_later_and_a_start_on_record_is_not_repeated() -> None:
