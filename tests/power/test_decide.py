@@ -54,7 +54,7 @@ def test_at_the_start_of_a_window_it_is_started_with_the_reason() -> None:
 
 @pytest.mark.parametrize("state", sorted({*PowerStatus} - {PowerStatus.MISSING, PowerStatus.UNKNOWN}))
 def test_what_is_wanted_follows_the_calendar_whatever_state_the_machine_is_in(state: PowerStatus) -> None:
-    recently = attempt(Act.START, "up@2026-03-02T06:00:00Z", at("22:50"), "done")
+    recently = attempt(Act.START, "up@2026-03-02T06:00:00Z", at("22:59"), "done")
     for history in ((), (recently,)):
         situation = Situation(state, CALENDAR, history=history)
         for clock, wanted in (("12:00", True), ("23:00", False)):
