@@ -29,9 +29,7 @@ def test_a_record_of_another_format_is_refused(number: object) -> None:
 
 @pytest.mark.parametrize("number", [FORMAT + 1, 99])
 def test_a_record_of_a_newer_format_names_the_cure(number: int) -> None:
-    with pytest.raises(
-        Corrupt, match=f"is of a newer format: {number}. A newer Groundcrew wrote it"
-    ):
+    with pytest.raises(Corrupt, match=f"is of a newer format: {number}. A newer Groundcrew wrote it"):
         decode_record(SetFailure, failure_of_format(number), name="failed.json")
 
 
