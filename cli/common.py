@@ -108,7 +108,8 @@ def policy_of_this_place() -> Iterator[None]:
     # Into the environment, where everything below reads its settings: there is no second way to name a
     # policy.
     name = definitions.POLICY.name
-    path = None if os.environ.get(name) else find_policy(Path.cwd(), Path(click.get_app_dir("groundcrew")))
+    home, beside = Path(click.get_app_dir("groundcrew")), Path(str(definitions.POLICY.default))
+    path = None if os.environ.get(name) else choose_policy(Path.cwd(), home, beside)
     if path:
         os.environ[name] = str(path)
     try:
@@ -116,6 +117,14 @@ def policy_of_this_place() -> Iterator[None]:
     finally:
         if path:
             os.environ.pop(name, None)
+
+
+def choose_policy(here: Path, home: Path, beside: Path) -> Path | None:
+    """The policy that is found; None for the one `beside` the code, if that is there.
+
+    Where the command was installed by pip there is none: then it is the missing one of `here`, as errors say.
+    """
+    return find_policy(here, home) or (None if beside.is_file() else here / "policy.yaml")
 
 
 def find_policy(here: Path, home: Path) -> Path | None:

@@ -42,20 +42,22 @@ def doctor(only: tuple[str, ...], json_: bool) -> None:
 
 
 def _print_diagnoses(diagnoses: list[Diagnosis]) -> None:
-    shown: set[str] = set()
+    shown: dict[str, Diagnosis] = {}
     for job in dict.fromkeys(one.job for one in diagnoses):
         out.print(f"[bold]{job}[/]")
         for one in (one for one in diagnoses if one.job == job):
             # One missing setting fails a dozen checks with the same sentence.
-            _print_diagnosis(one, repeated=one.status != "ok" and one.message in shown)
-            shown.add(one.message)
+            _print_diagnosis(one, shown.get(one.message) if one.status != "ok" else None)
+            shown.setdefault(one.message, one)
 
 
-def _print_diagnosis(one: Diagnosis, *, repeated: bool) -> None:
-    """One line, and what mends it below; a message that was shown already is not shown again."""
-    message, *rest = "as above".splitlines() if repeated else one.message.splitlines() or [""]
+def _print_diagnosis(one: Diagnosis, before: Diagnosis | None) -> None:
+    """One line, and what mends it below; of a message that was shown already, `before`, only where."""
+    message, *rest = one.message.splitlines() or [""]
+    if before:
+        message = f"as {before.name} above" if before.job == one.job else f"as {before.name} of {before.job}"
     out.print(f"  {_SIGNS[one.status]} {one.name}: {escape_markup(message)}")
-    if one.status == "ok" or repeated:
+    if one.status == "ok" or before:
         return
     for line in filter(None, (*(text.strip() for text in rest), one.hint, one.command)):
         out.print(f"          {escape_markup(line)}")

@@ -114,6 +114,16 @@ def test_without_anything_the_doctor_says_what_to_do_instead_of_failing(tmp_path
     assert "Traceback" not in told + errors
 
 
+def test_what_fails_for_the_same_reason_names_the_check_that_told_it(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("{}")
+    code, told, _ = groundcrew({"GROUNDCREW_POLICY": str(policy)}, "doctor")
+    assert code == 1
+    assert told.count("is not set. For example") > 0
+    assert "queues: as storage above" in told
+    assert "rights to write backups: as " in told
+
+
 def test_each_route_is_tried_by_itself(stack: Any, chat: str) -> None:
     assert groundcrew(stack.settings, "notify", "test")[:2] == (0, "oncall: sent\nchat: sent\n")
     urls = {"GROUNDCREW_NOTIFY_URLS": f"oncall={chat}/good chat={chat}/bad"}

@@ -12,7 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from cli.common import find_policy
+from cli.common import choose_policy, find_policy
 from cli.main import main
 from shared.kernel.version import VERSION
 
@@ -183,6 +183,17 @@ def test_the_policy_is_looked_for_where_the_person_is(
     here = tmp_path / ("repo/deep" if "repo/.git" in files else "work")
     found = find_policy(here, tmp_path / "home")
     assert found == (expected and tmp_path / expected)
+
+
+def test_without_a_policy_anywhere_the_one_of_this_folder_is_said_to_be_missing(tmp_path: Path) -> None:
+    here, home, beside = (tmp_path / name for name in ("here", "home", "code/policy.yaml"))
+    assert choose_policy(here, home, beside) == here / "policy.yaml"
+    beside.parent.mkdir()
+    beside.touch()
+    assert choose_policy(here, home, beside) is None
+    here.mkdir()
+    (here / "policy.yaml").touch()
+    assert choose_policy(here, home, beside) == here / "policy.yaml"
 
 
 def test_no_command_of_ours_takes_the_common_options_for_something_else() -> None:
