@@ -112,9 +112,13 @@ def test_anybody_may_ask_whether_the_app_is_alive_and_learns_no_more(method: str
 
 
 def test_the_health_report_names_what_is_missing(settings) -> None:
-    (answer,) = run_worker(settings, [FunctionCall("health_report", "http")])
+    # What a busy machine has not heard within its seconds is heard by another worker.
+    for _ in range(5):
+        (answer,) = run_worker(settings, [FunctionCall("health_report", "http")])
+        assert answer.status == 503
+        if "no answer within" not in answer.body:
+            break
     checks = json.loads(answer.body)["checks"]
-    assert answer.status == 503
     assert "AzureWebJobsStorage" in checks["storage"]["message"]
     assert "GROUNDCREW_KUBECONFIG" in checks["cluster"]["message"]
 

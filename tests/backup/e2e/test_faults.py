@@ -165,7 +165,7 @@ def test_mongodb_gone_in_the_middle_is_recorded_and_the_queue_tries_again(night:
 
 
 def test_the_app_starts_without_any_setting_and_health_says_what_is_missing(
-    tmp_path: Path, take_account: Callable[[], EmulatedAccount]
+    tmp_path: Path, take_account: Callable[[], EmulatedAccount], wait
 ) -> None:
     storage = take_account().connection_string
     for name in ("backups", "groundcrew"):
@@ -177,9 +177,15 @@ def test_the_app_starts_without_any_setting_and_health_says_what_is_missing(
         assert "backup_part" in host.functions
         assert requests.get(f"{host.url}/api/health", timeout=60).status_code == 200
         key = {"x-functions-key": host.function_key("health_report")}
-        answer = requests.get(f"{host.url}/api/health/report", headers=key, timeout=60)
-    assert answer.status_code == 503
-    found = answer.json()["checks"]["settings.backup"]["message"]
+
+        def ask_what_is_missing() -> str:
+            answer = requests.get(f"{host.url}/api/health/report", headers=key, timeout=60)
+            assert answer.status_code == 503
+            found = str(answer.json()["checks"]["settings.backup"]["message"])
+            # What a busy machine has not heard within its seconds it has at another look.
+            return "" if found.startswith("no answer") else found
+
+        found = wait(ask_what_is_missing, "an answer", pause=1)
     assert "MONGODB_URI" in found
     assert "GROUNDCREW_SIGNING_KEY" in found
 
