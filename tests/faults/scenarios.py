@@ -24,6 +24,7 @@ from shared.restore.job import restore_set
 from shared.restore.model import RestoreResult
 from tests.faults.changes import CHANGES
 from tests.faults.storm import STEP_FAULTS, WORLD_FAULTS, StorageClock, Storm, Surroundings
+from tests.faults.telling import TELLING
 from tests.support import backup_world
 from tests.support.capture_world import CaptureWorld
 from tests.support.drill_world import DrillWorld
@@ -177,4 +178,5 @@ SCENARIOS: dict[str, Callable[[Storm], None]] = {
     "restore": run_restores,
     "restore drill": run_drills,
     **CHANGES,
+    **TELLING,
 }
