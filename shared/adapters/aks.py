@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from shared.azure.arm import PUBLIC_CLOUD, ArmId, parse_tags
-from shared.azure.arm_client import ArmClient, Json, connect_arm
+from shared.azure.arm import PUBLIC_CLOUD, ArmId, Json, parse_tags
+from shared.azure.arm_client import ArmClient, connect_arm
 from shared.cloud.machines import Machine, MachineState, NodePool, PowerState
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class AksClusters:
 def connect(
     credential: TokenCredential, subscription: str, *, group: str = "", base_url: str = PUBLIC_CLOUD
 ) -> AksClusters:
-    """The clusters of `subscription` (in `group` only, if given). Imports azure-core."""
+    """The clusters of `subscription` (in `group` only, if given)."""
     client = connect_arm(credential, subscription, group=group, base_url=base_url, conflicts=_CONFLICTS)
     return AksClusters(client)
 

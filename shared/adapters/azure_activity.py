@@ -51,7 +51,7 @@ class AzureActivityLog:
 def connect(
     credential: TokenCredential, subscription: str, *, base_url: str = PUBLIC_CLOUD
 ) -> AzureActivityLog:
-    """The activity log of `subscription`. Imports azure-core."""
+    """The activity log of `subscription`."""
     return AzureActivityLog(connect_arm(credential, subscription, base_url=base_url))
 
 

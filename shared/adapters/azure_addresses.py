@@ -36,7 +36,7 @@ class AzureAddresses:
 def connect(
     credential: TokenCredential, subscription: str, *, group: str = "", base_url: str = PUBLIC_CLOUD
 ) -> AzureAddresses:
-    """The addresses of `subscription` (in `group` only, if given). Imports azure-core."""
+    """The addresses of `subscription` (in `group` only, if given)."""
     return AzureAddresses(connect_arm(credential, subscription, group=group, base_url=base_url))
 
 

@@ -11,8 +11,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from shared.azure.arm import PUBLIC_CLOUD, ArmId, parse_tags
-from shared.azure.arm_client import ArmClient, Json, connect_arm
+from shared.azure.arm import PUBLIC_CLOUD, ArmId, Json, parse_tags
+from shared.azure.arm_client import ArmClient, connect_arm
 from shared.cloud.disks import Disk, Snapshot
 from shared.cloud.tags import find_tag
 from shared.kernel.errors import AlreadyExists, NotFound, Unavailable, UsageError
@@ -128,7 +128,7 @@ class AzureDisks:
 def connect(
     credential: TokenCredential, subscription: str, *, group: str = "", base_url: str = PUBLIC_CLOUD
 ) -> AzureDisks:
-    """The disks of `subscription` (in `group` only, if given). Imports azure-core."""
+    """The disks of `subscription` (in `group` only, if given)."""
     return AzureDisks(connect_arm(credential, subscription, group=group, base_url=base_url))
 
 

@@ -50,7 +50,7 @@ def _is_public(interface: Json) -> bool:
 def connect_network(
     credential: TokenCredential, subscription: str, *, group: str = "", base_url: str = PUBLIC_CLOUD
 ) -> AzureNetwork:
-    """Those of `subscription` (in `group` only, if given). Imports azure-core."""
+    """Those of `subscription` (in `group` only, if given)."""
     return AzureNetwork(connect_arm(credential, subscription, group=group, base_url=base_url))
 
 

@@ -35,7 +35,7 @@ class AzureRights:
 def connect(
     credential: TokenCredential, subscription: str, *, group: str = "", base_url: str = PUBLIC_CLOUD
 ) -> AzureRights:
-    """The rights in `subscription`. Imports azure-core."""
+    """The rights in `subscription`."""
     return AzureRights(connect_arm(credential, subscription, group=group, base_url=base_url))
 
 

@@ -91,7 +91,7 @@ class AzureMachines:
 def connect(
     credential: TokenCredential, subscription: str, *, group: str = "", base_url: str = PUBLIC_CLOUD
 ) -> AzureMachines:
-    """The machines of `subscription` (in `group` only, if given). Imports azure-core."""
+    """The machines of `subscription` (in `group` only, if given)."""
     return AzureMachines(connect_arm(credential, subscription, group=group, base_url=base_url))
 
 

@@ -58,7 +58,7 @@ class AzureStorageKeys:
 def connect(
     credential: TokenCredential, subscription: str, account: str, *, group: str, base_url: str = PUBLIC_CLOUD
 ) -> AzureStorageKeys:
-    """The keys of the account in the group. Imports azure-core."""
+    """The keys of the account in the group."""
     place = ArmId(subscription.lower(), group.lower(), KIND.lower(), account.lower())
     return AzureStorageKeys(connect_arm(credential, subscription, group=group, base_url=base_url), place)
 

@@ -31,10 +31,10 @@ class _FixedToken:
 
     def get_token(self, *_scopes: str, **_options: Any) -> Any:
         """The token, for an hour."""
-        from azure.core.credentials import AccessToken
+        from shared.azure.managed_identity import IdentityToken
 
         # The stand-in knows no end; the SDK asks for one, and asks anew shortly before it.
-        return AccessToken(self._token, int(time.time()) + 3600)
+        return IdentityToken(self._token, int(time.time()) + 3600)
 
 
 def is_configured() -> bool:

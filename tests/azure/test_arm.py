@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -15,7 +16,9 @@ from local.server import Served
 from shared.adapters import azure_disks, azure_vms
 from shared.adapters.azure_disks import AzureDisks
 from shared.adapters.azure_vms import AzureMachines
+from shared.azure.arm import ArmId
 from shared.azure.arm_client import ArmClient, connect_arm
+from shared.azure.managed_identity import IdentityToken
 from shared.cloud.machines import PowerState
 from shared.kernel.errors import Conflict, GroundcrewError, NotFound, Refused, Unavailable, UsageError
 
@@ -286,3 +289,74 @@ def test_a_listing_that_never_ends_is_given_up() -> None:
     ):
         client.list_resources("Microsoft.Compute/disks", "2026-03-02", "List the disks")
     assert pages == 20
+
+
+class Tokens:
+    """A credential that notes what is asked of it."""
+
+    def __init__(self, lifetime: float = 3600) -> None:
+        self.asked: list[object] = []
+        self._lifetime = lifetime
+
+    def get_token(self, *_scopes: str, claims: str = "") -> IdentityToken:
+        self.asked.append(claims)
+        return IdentityToken(f"token{len(self.asked)}", int(time.time() + self._lifetime))
+
+
+def keeping(seen: list[str], answers: list[web.Response]) -> Callable[[], web.Application]:
+    """A Resource Manager that gives these answers in turn, and keeps who asked by which token."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        seen.append(f"{request.method} {request.headers['Authorization']}")
+        answer = answers[min(len(seen), len(answers)) - 1]
+        return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
+
+    def make() -> web.Application:
+        application = web.Application()
+        application.router.add_route("*", "/{path:.*}", handle)
+        return application
+
+    return make
+
+
+CLAIMS = base64.b64encode(b'{"access_token":{}}').decode().rstrip("=")
+CHALLENGE = {"WWW-Authenticate": f'Bearer error="insufficient_claims", claims="{CLAIMS}"'}
+
+
+def test_a_token_is_kept_and_made_anew_before_it_ends_or_where_the_answer_wants_other_claims() -> None:
+    seen: list[str] = []
+    answers = [web.json_response({}), web.Response(status=401, headers=CHALLENGE), web.json_response({})]
+    tokens, ending = Tokens(), Tokens(lifetime=200)
+    machine = ArmId.parse("/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/disks/d")
+    with Served(keeping(seen, answers)) as odd, connect_arm(tokens, "s", base_url=odd.url) as client:
+        for _ in range(3):
+            client.get(machine, "2026-03-02", "Read")
+        with connect_arm(ending, "s", base_url=odd.url) as other:
+            for _ in range(2):
+                other.get(machine, "2026-03-02", "Read")
+    assert seen[:4] == ["GET Bearer token1", "GET Bearer token1", "GET Bearer token2", "GET Bearer token2"]
+    assert tokens.asked == ["", '{"access_token":{}}']
+    assert ending.asked == ["", ""]
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "tries"),
+    [
+        (401, CHALLENGE, 2),
+        (401, {}, 1),
+        (502, {}, 1),
+        (503, {"Retry-After": "0"}, 4),
+        (302, {"Location": "/"}, 1),
+    ],
+)
+def test_an_order_is_sent_again_only_where_it_was_not_taken_up(
+    status: int, headers: dict[str, str], tries: int
+) -> None:
+    seen: list[str] = []
+    with (
+        Served(keeping(seen, [web.Response(status=status, headers=headers)])) as odd,
+        connect_arm(Tokens(), "s", base_url=odd.url) as client,
+        pytest.raises(GroundcrewError),
+    ):
+        AzureMachines(client).begin_start(f"/subscriptions/s/resourceGroups/g/providers/{azure_vms.KIND}/m")
+    assert len(seen) == tries

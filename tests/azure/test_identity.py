@@ -12,7 +12,7 @@ from local.identity import IdentityEndpoint
 from local.kubernetes.tls import Authority
 from shared.adapters.blobs import create_container, open_blobs
 from shared.adapters.queues import open_queues
-from shared.azure.arm_client import token_scope
+from shared.azure.arm import token_scope
 from shared.azure.sdk import find_authority, identity
 from shared.azure.storage.retries import Retries
 from shared.kernel.errors import GroundcrewError

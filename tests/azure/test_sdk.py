@@ -45,10 +45,15 @@ def test_the_sdk_logs_warnings_only_unless_an_operator_wants_more(
         "from shared.wiring import open_container\n"
         "from shared.settings.storage_account import StorageAccount\n"
         "open_container(StorageAccount.by_connection_string('UseDevelopmentStorage=true'), 'backups')",
+        "import shared.adapters.azure_vms as vms\nfrom shared.kernel.errors import Unavailable\n"
+        "class Token: token, expires_on = 't', 0\n"
+        "class Credential:\n    def get_token(self, *scopes): return Token\n"
+        "try:\n    vms.connect(Credential(), 's', base_url='http://127.0.0.1:1').list()\n"
+        "except Unavailable: pass",
     ],
-    ids=["imported", "opened"],
+    ids=["imported", "opened", "Resource Manager"],
 )
-def test_storage_needs_neither_the_sdk_nor_requests(code: str) -> None:
+def test_storage_and_resource_manager_need_neither_the_sdk_nor_requests(code: str) -> None:
     code += "\nimport sys\nprint({name.split('.')[0] for name in sys.modules} & {'azure', 'requests'})"
     ran = subprocess.run(
         [sys.executable, "-c", code],
@@ -65,7 +70,7 @@ def test_storage_needs_neither_the_sdk_nor_requests(code: str) -> None:
 MEET = """
 import importlib.abc, sys, threading
 
-from shared.azure.arm_client import connect_arm
+from shared.azure.arm_operations import open_pipeline
 from shared.azure.sdk import identity
 
 inside, other = threading.Event(), threading.Event()
@@ -93,7 +98,7 @@ def first():
 def second():
     inside.wait(30)
     threading.Timer(1, other.set).start()  # where the second one waits for the first, as it should
-    connect_arm(object(), "s")
+    open_pipeline(object(), "https://management.azure.com")
 
 threads = [threading.Thread(target=run, args=(act,)) for act in (first, second)]
 [thread.start() for thread in threads]

@@ -43,7 +43,7 @@ class StorageService:
         parts = urlsplit(url)
         self._base, self._prefix, self.host = f"{parts.scheme}://{parts.netloc}", parts.path, parts.netloc
         self._authorization, self._retries = authorization, retries
-        self._pool = _open_pool(self._base)
+        self._pool = open_pool(self._base)
         self._answered = False
 
     def close(self) -> None:
@@ -174,7 +174,8 @@ def _own_headers() -> dict[str, str]:
     }
 
 
-def _open_pool(base: str) -> PoolManager:
+def open_pool(base: str) -> PoolManager:
+    """Kept connections to an address: TLS checked, through the proxy that the environment names."""
     import urllib3
 
     options: dict[str, Any] = {"maxsize": _CONNECTIONS, "retries": False}
