@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 
 import pytest
 
 from shared.formats.backupset import FORMAT_WITH_EXTRA_PARTS, Manifest, SetFailure
-from shared.formats.strict_json import FORMAT, canonical_json, decode_record, encode_record
+from shared.formats.strict_json import FORMAT, canonical_json, decode_record, encode_record, require_form
 from shared.kernel.errors import Corrupt
 from tests.support.signed_sets import manifest_of
 
@@ -61,3 +62,11 @@ def test_what_is_written_is_canonical_and_read_back_as_it_was() -> None:
 
 def test_a_field_that_says_nothing_is_left_out_for_readers_of_before() -> None:
     assert b"extra_parts" not in encode_record(manifest_of(AT))
+
+
+def test_of_a_value_without_its_form_no_more_than_sixty_characters_are_shown() -> None:
+    form = re.compile("[a-z]+")
+    require_form(form, name="fits")
+    with pytest.raises(ValueError, match="blob is malformed") as caught:
+        require_form(form, name="fits", blob="7" * 61)
+    assert str(caught.value) == f"blob is malformed: {'7' * 60!r}"

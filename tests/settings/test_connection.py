@@ -116,6 +116,15 @@ def test_backups_have_a_connection_of_their_own(values: dict[str, str], url: str
     assert (account.blob_url, account.client_id) == (url, client_id)
 
 
+@pytest.mark.parametrize("end", ["", ";EndpointSuffix=core.windows.net"])
+def test_backups_may_have_a_key_of_their_own(end: str) -> None:
+    text = f"DefaultEndpointsProtocol=https;AccountName=a;AccountKey=c2lnPQ=={end}"
+    account = Environment({**HOST, "GROUNDCREW_BACKUP_STORAGE": text}).backup_storage()
+    assert account.connection_string == text
+    signed = "https://st.blob.core.windows.net/backups?sv=2024&sr=c&sp=rl&sig=abc"
+    assert Environment({**HOST, "GROUNDCREW_BACKUP_STORAGE": signed}).backup_storage().sas
+
+
 def test_a_key_beside_an_identity_for_backups_is_refused() -> None:
     values = {
         "GROUNDCREW_BACKUP_STORAGE": "AccountName=a;AccountKey=k==",
