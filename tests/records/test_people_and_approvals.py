@@ -88,6 +88,29 @@ def test_an_approval_that_names_its_requester_as_the_approver_is_none(approvals:
     assert approvals.consume_approval("x", {}) is None
 
 
+def test_what_the_requester_approved_is_none_though_it_is_signed(approvals: Approvals) -> None:
+    asked = approvals.request_approval("x", {}, by="ana", lasting=HOUR)
+    signed = APP_KEYS.sign(["approval", "x", {}, "ana", asked.expires.isoformat(), "ana"])
+    _rewrite(approvals, asked.id, approver="ana", approval_signature=signed)
+    assert approvals.find(asked.id).approver == "ana", "the signature is the app's"
+    assert approvals.find_granted("x", {}) is None
+    assert approvals.consume_approval("x", {}) is None
+
+
+def test_what_was_used_is_found_no_more_nor_is_a_copy_of_it(approvals: Approvals) -> None:
+    asked = approvals.request_approval("x", {}, by="ana", lasting=HOUR)
+    approvals.approve(asked.id, by="bob")
+    copy = approvals._blobs.read(f"approvals/{asked.id}.json")[0]
+    assert approvals.consume_approval("x", {}) is not None
+    assert approvals.find_granted("x", {}) is None
+    assert approvals.consume_approval("x", {}) is None
+    assert approvals.pending() == []
+    # Whoever may write may keep it under another name.
+    approvals._blobs.create(f"approvals/{'f' * 16}.json", copy)
+    assert approvals.find_granted("x", {}) is None
+    assert approvals.consume_approval("x", {}) is None
+
+
 def _rewrite(approvals: Approvals, identity: str, **changes: object) -> None:
     """What whoever may write to the container can do."""
     name = f"approvals/{identity}.json"
@@ -185,6 +208,28 @@ def test_an_approval_that_was_used_since_the_listing_is_not_used_again(approvals
 
     late = Late(approvals._blobs, approvals._clock, APP_KEYS, PEOPLE)
     assert late.consume_approval("x", {}) is None
+
+
+def test_an_approval_that_was_denied_since_the_listing_is_not_used(approvals: Approvals) -> None:
+    asked = approvals.request_approval("x", {}, by="ana", lasting=HOUR)
+    approvals.approve(asked.id, by="bob")
+
+    class Late(Approvals):
+        def _list_pending(self) -> list[Approval]:
+            listed = super()._list_pending()
+            approvals.deny(asked.id, by="ana")
+            return listed
+
+    late = Late(approvals._blobs, approvals._clock, APP_KEYS, PEOPLE)
+    assert late.consume_approval("x", {}) is None
+    assert not approvals.find(asked.id).used
+
+
+def test_a_request_is_approved_until_its_end_and_not_then(approvals: Approvals) -> None:
+    asked = approvals.request_approval("x", {}, by="ana", lasting=HOUR)
+    approvals._clock.advance(HOUR)
+    with pytest.raises(Refused, match="the request has expired"):
+        approvals.approve(asked.id, by="bob")
 
 
 def test_the_key_is_in_no_text() -> None:

@@ -184,9 +184,7 @@ def test_a_storage_account_is_told_by_what_it_looks_like() -> None:
 
 def test_the_policy_is_the_files_text_or_the_cure_is_named(tmp_path: Path) -> None:
     path = tmp_path / "policy.yaml"
-    with pytest.raises(
-        UsageError, match=r"cannot read the policy: .*policy\.yaml: No such file"
-    ):
+    with pytest.raises(UsageError, match=r"cannot read the policy: .*policy\.yaml: No such file"):
         Environment({POLICY.name: str(path)}).policy_text()
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(UsageError, match=r"cannot read the policy: .*policy\.yaml: it is not text"):
