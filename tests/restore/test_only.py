@@ -10,7 +10,8 @@ import pytest
 from local.fakes.mongodb import MemoryDatabase
 from shared.backup.job import run_nightly
 from shared.formats.backupset import NamespaceEntry, StoredPart
-from shared.kernel.errors import UsageError
+from shared.kernel.errors import Refused, UsageError
+from shared.mongodb.model import Namespace
 from shared.restore.decide import plan_restore, select_namespaces
 from tests.support.backup_world import World
 from tests.support.signed_sets import manifest_of
@@ -85,6 +86,32 @@ def test_only_the_parts_that_hold_something_of_it_are_read_and_always_the_oplogs
     plan = plan_restore(manifest, only, [], ["target:27017"], into_non_empty=False)
     assert [part.blob for part in plan.parts] == parts
     assert plan.oplog.blob == "oplog"
+
+
+def test_of_many_names_that_are_near_four_are_told() -> None:
+    entries = [NamespaceEntry("rc", f"rooms{n}", "collection", "", "", 0, 0, "0" * 32) for n in range(9)]
+    with pytest.raises(UsageError) as caught:
+        select_namespaces(entries, ["rc.rooms"])
+    assert str(caught.value).count("rc.rooms") == 1 + 4
+
+
+def test_what_the_target_holds_besides_is_told_and_what_it_holds_of_the_backup_is_refused() -> None:
+    names = [f"c{n}" for n in range(7)]
+    manifest = replace(
+        manifest_of(datetime(2026, 3, 2, tzinfo=UTC)),
+        namespaces=tuple(NamespaceEntry("rc", n, "collection", "", "", 0, 0, "0" * 32) for n in names),
+    )
+    other = [Namespace("other", "a"), Namespace("other", "b")]
+    plan = plan_restore(manifest, (), other, ["target:27017"], into_non_empty=True)
+    assert plan.reasons[0] == "the target holds 2 other namespaces, and --into-non-empty was given"
+    with pytest.raises(Refused, match=r"the target is not empty: 2 namespaces, other\.a among them"):
+        plan_restore(manifest, (), other, ["target:27017"], into_non_empty=False)
+    same = [Namespace("rc", name) for name in names]
+    with pytest.raises(Refused, match="already has collections of the backup") as caught:
+        plan_restore(manifest, (), [*same, *other], ["target:27017"], into_non_empty=True)
+    assert caught.value.value == "rc.c0, rc.c1, rc.c2, rc.c3, rc.c4"
+    plan = plan_restore(manifest, ("rc.c0",), [*same[1:], *other], ["target:27017"], into_non_empty=True)
+    assert [one.name for one in plan.collections] == ["rc.c0"]
 
 
 def test_a_plan_says_how_much_there_is_to_do(world: World) -> None:
