@@ -17,7 +17,7 @@ from shared.formats.archive import OPLOG
 from shared.formats.archive_reader import ArchiveReader, DocumentBatch
 from shared.formats.documents import MAX_OPLOG_ENTRY_BYTES, split_documents
 from shared.formats.envelope import read_part
-from shared.kernel.errors import Inconsistent
+from shared.kernel.errors import Corrupt, Inconsistent
 from shared.mongodb.model import Namespace, Timestamp
 from shared.mongodb.oplog import unpack_operations
 from shared.policy import BackupPolicy
@@ -283,3 +283,9 @@ def test_a_set_holds_nothing_of_a_database_that_policy_leaves_out(world) -> None
     ]
     assert not [raw for raw in entries if b"billing" in raw or b"4222" in raw]
     assert world.restore(MemoryDatabase("target:27017")).proven
+
+
+@pytest.mark.parametrize("body", [{}, {"o": 5}, {"o": "drop"}, {"o": [1]}, {"o": None}])
+def test_a_command_whose_body_is_no_document_is_refused(body: dict[str, Any]) -> None:
+    with pytest.raises(Corrupt, match="an oplog entry is malformed"):
+        strip_excluded(bson.encode({"op": "c", "ns": "rocketchat.$cmd", **body}), lambda _db, _name: True)

@@ -132,6 +132,19 @@ def test_a_malformed_signer_is_named_as_one(text: str) -> None:
         Signer.parse(text)
 
 
+def test_of_what_is_no_signer_no_more_than_sixty_characters_are_shown() -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_signer(f"  {'x' * 61}")
+    assert caught.value.value == "x" * 60
+
+
+@pytest.mark.parametrize("odd", ["*", " ", "\n"])
+def test_a_signature_that_only_a_lenient_decoder_reads_is_none(odd: str) -> None:
+    fields = json.loads(SIGNER.sign(FAILURE))
+    with pytest.raises(Corrupt, match=r"failed\.json is not signed"):
+        verify(json.dumps({**fields, "signature": odd + fields["signature"]}).encode())
+
+
 def test_a_signer_is_read_with_white_space_around_it() -> None:
     assert parse_signer(f" {TRUSTED[0]}\n") == TRUSTED[0]
 
