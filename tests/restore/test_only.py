@@ -88,6 +88,12 @@ def test_only_the_parts_that_hold_something_of_it_are_read_and_always_the_oplogs
     assert plan.oplog.blob == "oplog"
 
 
+def test_a_collection_is_meant_by_its_own_name_though_that_reads_as_a_pattern() -> None:
+    entries = [NamespaceEntry("rc", n, "collection", "", "", 0, 0, "0" * 32) for n in ("a[1]", "a1", "b*")]
+    assert [one.name for one in select_namespaces(entries, ["rc.a[1]"])] == ["rc.a[1]"]
+    assert [one.name for one in select_namespaces(entries, ["rc.b*"])] == ["rc.b*"]
+
+
 def test_of_many_names_that_are_near_four_are_told() -> None:
     entries = [NamespaceEntry("rc", f"rooms{n}", "collection", "", "", 0, 0, "0" * 32) for n in range(9)]
     with pytest.raises(UsageError) as caught:
