@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from datetime import UTC, datetime
@@ -50,6 +51,17 @@ def test_of_several_formats_that_are_known_only_what_is_behind_the_last_is_newer
     assert decode_record(Manifest, dict(fields), name="manifest.json") == manifest_of(AT)
     with pytest.raises(Corrupt, match=reason):
         decode_record(Manifest, {**fields, "format": number}, name="manifest.json")
+
+
+@pytest.mark.parametrize("data", [b"[]", b"5", b"null", b'"text"'])
+def test_what_is_no_object_is_named_so(data: bytes) -> None:
+    with pytest.raises(Corrupt, match="is not a JSON object"):
+        decode_record(SetFailure, data, name="failed.json")
+
+
+def test_a_record_cannot_be_changed_after_it_was_read() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        FAILURE.error = "nothing failed"  # type: ignore[misc]
 
 
 def test_what_is_written_is_canonical_and_read_back_as_it_was() -> None:
