@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import itertools
 import json
 import os
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from urllib.parse import urlsplit
 
+from local.numbers import RisingNumbers
 from shared.kernel.errors import NotFound, Refused
 from shared.kernel.secret import Secret
 
@@ -43,7 +43,7 @@ class MemoryTokenCluster:
     def __init__(self) -> None:
         self.tokens: dict[str, tuple[str, str]] = {}  # by Secret: user, token
         self.longest: timedelta | None = None
-        self._numbers = itertools.count(1)
+        self._numbers = RisingNumbers()
 
     def add_token(self, namespace: str, account: str, name: str) -> str:
         """The token of the Secret, which is made if it is not there."""

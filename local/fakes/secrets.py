@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
+from local.numbers import RisingNumbers
 from shared.kernel.errors import Conflict, GroundcrewError, NotFound, Refused
 from shared.kernel.ports import Clock
 from shared.kernel.secret import Secret
@@ -37,7 +37,7 @@ class MemoryAuthority:
         self.proof: GroundcrewError | None = None
         self.refusal: GroundcrewError | None = None
         self.proofs = 0
-        self._numbers = itertools.count(1)
+        self._numbers = RisingNumbers()
 
     @property
     def first(self) -> Secret:

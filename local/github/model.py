@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from local.github.deployments import Deployment
 from local.github.history import Content, History
+from local.numbers import RisingNumbers
 
 Tree = Mapping[str, Content]
 
@@ -114,8 +114,8 @@ class Repository:
         self.teams: dict[str, tuple[str, ...]] = {}  # logins by slug
         self.teams_hidden = False  # the token may not read the organization's members
         self.unindexed: set[str] = set()  # commits whose pull requests are not listed yet, as after a push
-        self._ids = itertools.count(1001)
-        self._numbers = itertools.count(1)
+        self._ids = RisingNumbers(1001)
+        self._numbers = RisingNumbers()
 
     def next_id(self) -> int:
         """A number no other object of the repository has."""
