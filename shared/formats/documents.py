@@ -9,7 +9,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import BytesIO
 from typing import NamedTuple, Self
 
 from xxhash import xxh3_128_intdigest
@@ -62,8 +61,9 @@ class TalliedBatch(NamedTuple):
         return cls(documents, tally_documents(documents))
 
 
-def gather_array(raw: bytes | bytearray, start: int, end: int, into: BytesIO | None = None) -> TalliedBatch:
-    """The documents of the BSON array at `raw[start:end]`, a reply's batch, copied to `into`. Raises Corrupt.
+def gather_array(raw: bytes | bytearray, start: int, end: int, into: bytearray | None = None) -> TalliedBatch:
+    """The documents of the BSON array at `raw[start:end]`, a reply's batch, copied to `into`, which has room
+    for `end - start` bytes. Raises Corrupt.
 
     An array's elements are named by their place in decimal digits, so that the length of each name is known
     and one walk takes every document, its digest included. https://bsonspec.org/spec.html
@@ -71,9 +71,8 @@ def gather_array(raw: bytes | bytearray, start: int, end: int, into: BytesIO | N
     # The hot loop of the dump, as below: what a document costs is paid a million times for a gigabyte.
     digest, view = xxh3_128_intdigest, memoryview(raw)
     position, last, total, digits, widen_at, count = start + 4, end - 1, 0, 1, 10, 0
-    gathered = BytesIO() if into is None else into
     # Written one by one: a list of them all would be walked by the garbage collector again and again.
-    write = gathered.write
+    gathered, size = memoryview(bytearray(end - start) if into is None else into), 0
     unpack = _ELEMENTS[digits]
     try:
         if _LENGTH.unpack_from(raw, start)[0] != end - start or raw[last]:
@@ -89,8 +88,9 @@ def gather_array(raw: bytes | bytearray, start: int, end: int, into: BytesIO | N
                 raise Corrupt("not a BSON array of documents", value=f"at byte {position - start}")
             document = view[begin:following]
             total += digest(document)
-            write(document)
-            position = following
+            filled = size + length
+            gathered[size:filled] = document
+            size, position = filled, following
             expected = _DOCUMENT << 8
             count += 1
             if count == widen_at:
@@ -100,9 +100,8 @@ def gather_array(raw: bytes | bytearray, start: int, end: int, into: BytesIO | N
             raise Corrupt("not a BSON array of documents", value=f"at byte {last - start}")
     except (struct.error, IndexError) as error:
         raise Corrupt("not a BSON array of documents", value="it is cut short") from error
-    size = gathered.tell()
     # Behind them a buffer that was used before holds what it held.
-    return TalliedBatch(gathered.getbuffer()[:size].toreadonly(), Tally(count, size, total & _MASK))
+    return TalliedBatch(gathered[:size].toreadonly(), Tally(count, size, total & _MASK))
 
 
 def tally_documents(batch: bytes | memoryview) -> Tally:

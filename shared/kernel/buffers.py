@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BytesIO
+
+_STEP_BYTES = 64 << 10
 
 
 class ReusedBuffers:
@@ -18,22 +19,37 @@ class ReusedBuffers:
     """
 
     def __init__(self) -> None:
-        self._buffers: list[BytesIO] = []
+        # Of `bytearray`: a view of an `io.BytesIO` that ends in a reference cycle has the collector close it
+        # under its view, which from Python 3.12 on can end the process.
+        self._buffers: list[bytearray] = []
 
-    def take(self) -> BytesIO:
-        """A buffer to be written from its beginning; behind what is written there is former content."""
-        for buffer in self._buffers:
-            buffer.seek(0)
-            try:
-                # Python itself refuses to write where a view exists, however little.
-                # https://docs.python.org/3/library/io.html#io.BytesIO.getbuffer
-                buffer.write(b"")
-            except BufferError:
+    def take(self, size: int) -> bytearray:
+        """A buffer of at least `size` bytes, which holds what it held before."""
+        for place, buffer in enumerate(self._buffers):
+            if _is_viewed(buffer):
                 continue
+            if len(buffer) < size:
+                buffer = self._buffers[place] = _make_buffer(size)
             return buffer
-        buffer = BytesIO()
-        self._buffers.append(buffer)
-        return buffer
+        self._buffers.append(_make_buffer(size))
+        return self._buffers[-1]
+
+
+def _make_buffer(size: int) -> bytearray:
+    # A little more: of replies that are nearly of one size each larger one would need another buffer.
+    return bytearray(-(-max(size, 1) // _STEP_BYTES) * _STEP_BYTES)
+
+
+def _is_viewed(buffer: bytearray) -> bool:
+    """Whether there is a view of it, however little: then Python refuses to change its length.
+
+    https://docs.python.org/3/library/stdtypes.html#memoryview.release
+    """
+    try:
+        buffer.append(buffer.pop())
+    except BufferError:
+        return True
+    return False
 
 
 class GrowingBuffer:

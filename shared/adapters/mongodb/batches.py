@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import bson
@@ -60,7 +59,7 @@ def read_batches_of(
                     cursor, batch = _ask(database, session, more, b"nextBatch")
                 else:
                     size = receive_reply(client, session, {**more, "$db": db}, memory.received)
-                    into = memory.handed_on.take()
+                    into = memory.handed_on.take(size)
                     cursor, batch = _read_cursor(memory.received.memory, size, b"nextBatch", into)
         finally:
             if cursor:
@@ -90,7 +89,7 @@ def _ask(
 
 
 def _read_cursor(
-    reply: bytes | bytearray, size: int, batch: bytes, into: BytesIO | None = None
+    reply: bytes | bytearray, size: int, batch: bytes, into: bytearray | None = None
 ) -> tuple[int, TalliedBatch]:
     """The cursor's id and the documents, copied to `into`. Raises OperationFailure and Corrupt."""
     ok = locate_value(reply, b"ok", size=size)
