@@ -28,10 +28,10 @@ class SlowDatabase:
     def __init__(self, messages: Messages, *, rate: float, seconds: float = 9.0) -> None:
         self.messages, self.rate, self.seconds = messages, rate, seconds
 
-    def count(self, collection: str, query: dict[str, Any], *, seconds: float) -> int:
+    def count(self, collection: str, query: dict[str, Any], *, within: dict[str, Any], seconds: float) -> int:
         assert collection == "rocketchat_message"
-        times = query.get("ts", {})
-        read = [(time, link) for time, link in self.messages if not times or _is_within(time, times)]
+        assert query
+        read = [(time, link) for time, link in self.messages if _is_within(time, within["ts"])]
         limit = min(seconds, self.seconds)
         cost = len(read) / self.rate
         self.seconds = max(self.seconds - min(cost, limit), 0.0)
@@ -40,7 +40,9 @@ class SlowDatabase:
         return sum(link for _, link in read)
 
 
-def _is_within(time: datetime | None, times: dict[str, datetime]) -> bool:
+def _is_within(time: datetime | None, times: dict[str, Any]) -> bool:
+    if "$not" in times:
+        return time is None or time < times["$not"]["$gte"]
     return time is not None and times["$gte"] <= time and ("$lt" not in times or time < times["$lt"])
 
 
@@ -65,15 +67,15 @@ def test_what_was_counted_is_said_and_what_was_not_is_said_too() -> None:
     texts = sentences(count(SlowDatabase(write_messages(400, 50), rate=1_900)))
     assert texts == [
         "9.0.0: not counted, messages with links: "
-        "MongoDB took too long for those before 2026-07-24 11:00 UTC",
-        "9.0.0: at least 6,350 messages link to /ufs/, which is gone",
+        "MongoDB took too long for those before 2026-05-05 11:00 UTC",
+        "9.0.0: at least 10,350 messages link to /ufs/, which is gone",
     ]
 
 
 def test_no_link_among_the_newest_is_unknown_and_not_none() -> None:
     result = count(SlowDatabase(write_messages(400, 50, link_before=300), rate=1_900))
     assert result.subjects == ()
-    assert result.unknown == "MongoDB took too long for those before 2026-07-24 11:00 UTC"
+    assert result.unknown == "MongoDB took too long for those before 2026-05-05 11:00 UTC"
 
 
 def test_a_message_from_a_clock_that_is_ahead_is_counted() -> None:

@@ -16,11 +16,9 @@ _LINK_FIELDS = (
     "msg", "urls.url", "attachments.title_link", "attachments.image_url", "attachments.video_url",
     "attachments.audio_url",
 )  # fmt: skip
-# All messages have to be read: there is no index of what stands within a text.
-_ALL_SECONDS = 3.5
-# Where that took too long, as many of the newest as there is time for. A window of time is asked for by the
-# index of `ts` that Rocket.Chat makes (packages/models/src/models/Messages.ts), and is widened while it is
-# quick to count.
+# All messages have to be read: there is no index of what stands within a text. That may take longer than
+# there is time for, so the newest come first, a window of time after the other, by the index of `ts` that
+# Rocket.Chat makes (packages/models/src/models/Messages.ts). A window is widened while it is quick to count.
 _WINDOW_SECONDS, _QUICK_SECONDS = 1.0, 0.3
 _FIRST_WINDOW, _SHORTEST_WINDOW = timedelta(days=1), timedelta(minutes=1)
 # No message is older than Rocket.Chat, whose first release is of that year.
@@ -30,8 +28,10 @@ _BEGINNING = datetime(2015, 1, 1, tzinfo=UTC)
 class CountDocuments(Protocol):
     """Counts what fits in a collection. Raises `ExecutionTimeout`, at once where no time is left at all."""
 
-    def __call__(self, collection: str, query: dict[str, Any], *, seconds: float) -> int:
-        """The number of documents."""
+    def __call__(
+        self, collection: str, query: dict[str, Any], *, within: dict[str, Any], seconds: float
+    ) -> int:
+        """The number of documents that fit, of those `within` which an index finds."""
         ...
 
 
@@ -43,14 +43,21 @@ def count_message_links(count: CountDocuments, path: str, now: datetime) -> Prob
     """
     pattern = {"$regex": re.escape(path)}
     query: dict[str, Any] = {"$or": [{field: pattern} for field in _LINK_FIELDS]}
+    links, counted_to = _count_newest(count, query, now)
+    if counted_to > _BEGINNING:
+        return _build_result(links, f"before {counted_to:%Y-%m-%d %H:%M} UTC")
     try:
-        return _build_result(count(_COLLECTION, query, seconds=_ALL_SECONDS))
+        # What is in no window: without a time, of before all times, or with something else in its place.
+        rest = count(
+            _COLLECTION, query, within={"ts": {"$not": {"$gte": _BEGINNING}}}, seconds=_WINDOW_SECONDS
+        )
     except errors.ExecutionTimeout:
-        return _count_newest(count, query, now)
+        return _build_result(links, "without a time")
+    return _build_result(links + rest)
 
 
-def _count_newest(count: CountDocuments, query: dict[str, Any], now: datetime) -> ProbeResult:
-    """Window by window into the past, until there is no time left."""
+def _count_newest(count: CountDocuments, query: dict[str, Any], now: datetime) -> tuple[int, datetime]:
+    """Window by window into the past, until there is no time left; how many, and since when they are."""
     counted_to, window, links = now, _FIRST_WINDOW, 0
     while counted_to > _BEGINNING and window >= _SHORTEST_WINDOW:
         # By subtraction of times, not of a width that may go below what a time can hold.
@@ -59,7 +66,7 @@ def _count_newest(count: CountDocuments, query: dict[str, Any], now: datetime) -
         times = {"$gte": since} if counted_to == now else {"$gte": since, "$lt": counted_to}
         begin = time.monotonic()
         try:
-            links += count(_COLLECTION, {"ts": times, **query}, seconds=_WINDOW_SECONDS)
+            links += count(_COLLECTION, query, within={"ts": times}, seconds=_WINDOW_SECONDS)
         except errors.ExecutionTimeout:
             # Too many messages for one query, or no time left: then the shorter ones are refused at once.
             window /= 4
@@ -69,11 +76,10 @@ def _count_newest(count: CountDocuments, query: dict[str, Any], now: datetime) -
             window *= 2
     if counted_to == now:
         raise errors.ExecutionTimeout("not even the newest messages were counted in time")
-    # A message without a time is in no window: what was counted so is never called all.
-    missing = f"before {counted_to:%Y-%m-%d %H:%M} UTC" if counted_to > _BEGINNING else "without a time"
-    return _build_result(links, f"MongoDB took too long for those {missing}")
+    return links, counted_to
 
 
-def _build_result(links: int, unknown: str = "") -> ProbeResult:
+def _build_result(links: int, missing: str = "") -> ProbeResult:
     subjects = (ProbeSubject(count=links),) if links else ()
+    unknown = f"MongoDB took too long for those {missing}" if missing else ""
     return ProbeResult(subjects, unknown, at_least=bool(unknown))
