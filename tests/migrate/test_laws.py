@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shared.kernel.errors import UsageError
 from shared.migrate.cut_over import CutOverOptions
 from shared.migrate.job import cut_over, run_migration
 from shared.migrate.model import MigrationOptions
@@ -30,8 +32,10 @@ def act(world: MigrationWorld, number: int, words: tuple) -> None:
             source.write(DB, name, {"_id": identity, "v": number})
         case ("delete", name, identity) if f"{DB}.{name}" in there:
             source.delete(DB, name, identity)
-        case ("drop", name) if f"{DB}.{name}" in there and not world.source._open_transactions:
-            source.drop(DB, name)
+        # The last one is another story: see below.
+        case ("drop", name) if f"{DB}.{name}" in there and len(there) > 1:
+            if not world.source._open_transactions:
+                source.drop(DB, name)
         case ("rename", name, to) if f"{DB}.{name}" in there and f"{DB}.{to}" not in there:
             if not world.source._open_transactions:
                 source.rename(DB, name, to)
@@ -54,3 +58,16 @@ def test_after_the_cut_over_the_target_is_what_the_source_was(acts) -> None:
     cut_over(world.deps(), CutOverOptions(), by="ana")
     assert world.at_target() == world.at_source()
     assert world.source.read_only
+
+
+def test_a_source_that_was_emptied_is_refused_and_the_target_keeps_what_it_has() -> None:
+    world = MigrationWorld()
+    world.seed(2)
+    run_migration(world.deps(), MigrationOptions(), by="ana")
+    moved = world.at_target()
+    for namespace in list(world.source.contents()):
+        world.source.drop(*namespace.split(".", 1))
+    with pytest.raises(UsageError, match="holds no database to move"):
+        run_migration(world.deps(), MigrationOptions(), by="ana")
+    assert world.at_target() == moved
+    assert any(moved.values())
