@@ -72,30 +72,28 @@ class PackedModuleFinder(MetaPathFinder):
         return spec
 
 
-class _SourceModule(SourceFileLoader):
+class _PackedCode:
+    """In front of a loader: the module's code is here already, and is kept until it is asked for."""
+
+    def __init__(self, fullname: str, path: str, code: bytes) -> None:
+        super().__init__(fullname, path)  # type: ignore[call-arg]  # the loader's
+        self._packed = code
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        """The module's code, unmarshalled; who asks again gets the file's."""
+        packed, self._packed = self._packed, b""
+        if packed:
+            return _unmarshal(packed)
+        code: CodeType | None = super().get_code(fullname)  # type: ignore[misc]
+        return code
+
+
+class _SourceModule(_PackedCode, SourceFileLoader):  # type: ignore[misc]  # typeshed's, of its own bases
     """A module beside whose code there is its source, for tracebacks."""
 
-    def __init__(self, fullname: str, path: str, code: bytes) -> None:
-        super().__init__(fullname, path)
-        self._packed = code
 
-    def get_code(self, fullname: str) -> CodeType | None:
-        """The module's code, unmarshalled; it is kept until then, and who asks again gets the file's."""
-        packed, self._packed = self._packed, b""
-        return _unmarshal(packed) if packed else super().get_code(fullname)
-
-
-class _SourcelessModule(SourcelessFileLoader):
+class _SourcelessModule(_PackedCode, SourcelessFileLoader):
     """A module of which there is the bytecode alone."""
-
-    def __init__(self, fullname: str, path: str, code: bytes) -> None:
-        super().__init__(fullname, path)
-        self._packed = code
-
-    def get_code(self, fullname: str) -> CodeType | None:
-        """As `_SourceModule.get_code`."""
-        packed, self._packed = self._packed, b""
-        return _unmarshal(packed) if packed else super().get_code(fullname)
 
 
 def _unmarshal(packed: bytes) -> CodeType:

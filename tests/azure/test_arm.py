@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
 
 import pytest
@@ -230,11 +230,10 @@ def test_a_page_that_is_not_json_is_unavailable(server: AzureServer) -> None:
         AzureMachines(client).list_states()
 
 
-def luring(answer: web.Response) -> Callable[[], web.Application]:
-    """A Resource Manager whose every answer is this one."""
-
-    async def handle(_: web.Request) -> web.StreamResponse:
-        return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
+def answer_by(
+    handle: Callable[[web.Request], Awaitable[web.StreamResponse]],
+) -> Callable[[], web.Application]:
+    """A Resource Manager that answers whatever it is asked by this function."""
 
     def make() -> web.Application:
         application = web.Application()
@@ -242,6 +241,15 @@ def luring(answer: web.Response) -> Callable[[], web.Application]:
         return application
 
     return make
+
+
+def luring(answer: web.Response) -> Callable[[], web.Application]:
+    """A Resource Manager whose every answer is this one."""
+
+    async def handle(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
+
+    return answer_by(handle)
 
 
 ELSEWHERE = "https://evil.example.org/next"
@@ -311,12 +319,7 @@ def keeping(seen: list[str], answers: list[web.Response]) -> Callable[[], web.Ap
         answer = answers[min(len(seen), len(answers)) - 1]
         return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
 
-    def make() -> web.Application:
-        application = web.Application()
-        application.router.add_route("*", "/{path:.*}", handle)
-        return application
-
-    return make
+    return answer_by(handle)
 
 
 CLAIMS = base64.b64encode(b'{"access_token":{}}').decode().rstrip("=")

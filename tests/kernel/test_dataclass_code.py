@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from local.stack import ROOT
+from tests.support.fresh_python import run_code
 
 # A package with a class, and one that this Python cannot import.
 MODEL = '''
@@ -43,15 +40,6 @@ print(Point.__init__.__code__.co_filename)
 SAME = "Point(x=1, y=2) True True True\nfrozen\nOther(name='new')\n"
 
 
-def run(folder: Path, code: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=folder, env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"},
-        capture_output=True, text=True, timeout=60, check=True,
-    )  # fmt: skip
-    return done.stdout
-
-
 @pytest.fixture
 def packed(tmp_path: Path) -> Path:
     """A folder with the package `thing`, and the file of its classes' methods."""
@@ -60,12 +48,12 @@ def packed(tmp_path: Path) -> Path:
     (tmp_path / "thing" / "model.py").write_text(MODEL)
     (tmp_path / "thing" / "foreign.py").write_text("raise ImportError('built for another system')\n")
     pack = "from pathlib import Path; from shared.kernel.dataclass_code import pack_methods\n"
-    assert int(run(tmp_path, f"{pack}print(pack_methods('thing', Path('packed')))")) > 0
+    assert int(run_code(tmp_path, f"{pack}print(pack_methods('thing', Path('packed')))")) > 0
     return tmp_path
 
 
 def test_methods_come_from_the_file_and_do_what_they_did(packed: Path) -> None:
-    assert run(packed, SHOW) == f"True\n{SAME}<dataclass>\n"
+    assert run_code(packed, SHOW) == f"True\n{SAME}<dataclass>\n"
 
 
 @pytest.mark.parametrize("fault", ["absent", "empty", "cut", "of another Python", "of another shape"])
@@ -81,13 +69,13 @@ def test_a_file_that_cannot_be_used_is_as_none(packed: Path, fault: str) -> None
     }
     if fault in faulty:
         file.write_bytes(faulty[fault])
-    assert run(packed, SHOW) == f"False\n{SAME}<string>\n"
+    assert run_code(packed, SHOW) == f"False\n{SAME}<string>\n"
 
 
 def test_a_class_that_changed_since_is_compiled_anew(packed: Path) -> None:
     # Of another size: within one second a file of the same size is taken for the one that was compiled.
     (packed / "thing" / "model.py").write_text(MODEL.replace("y: int = 2", "other: int = 3"))
-    assert run(packed, SHOW).startswith("True\nPoint(x=1, other=3) ")
+    assert run_code(packed, SHOW).startswith("True\nPoint(x=1, other=3) ")
 
 
 def test_an_annotation_is_compiled_once_and_means_what_it_says(tmp_path: Path) -> None:
@@ -107,4 +95,4 @@ try:
 except SyntaxError:
     print("refused")
 """
-    assert run(tmp_path, code) == "True Text\nrefused\n"
+    assert run_code(tmp_path, code) == "True Text\nrefused\n"

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import compileall
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from local.stack import ROOT
+from tests.support.fresh_python import run_code
 
 # What is read from a file of its own is listed; a top-level name is always looked for by the others.
 SHOW = """
@@ -41,15 +38,6 @@ except ValueError as error:
 """
 
 
-def run(folder: Path, code: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=folder, env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"},
-        capture_output=True, text=True, timeout=60, check=True,
-    )  # fmt: skip
-    return done.stdout
-
-
 @pytest.fixture
 def packed(tmp_path: Path) -> Path:
     """A folder with the package `thing`, of which `alone` has no source, and the file with its code."""
@@ -64,18 +52,18 @@ def packed(tmp_path: Path) -> Path:
     compileall.compile_file(alone, quiet=1, legacy=True)
     alone.unlink()
     pack = "from pathlib import Path; from shared.kernel.module_code import pack_modules\n"
-    run(tmp_path, f"{pack}print(pack_modules('thing', (), Path('packed'), Path.cwd()))")
+    run_code(tmp_path, f"{pack}print(pack_modules('thing', (), Path('packed'), Path.cwd()))")
     return tmp_path
 
 
 def test_a_packed_module_is_not_looked_for_in_folders(packed: Path) -> None:
-    assert run(packed, SHOW) == "True []\n"
+    assert run_code(packed, SHOW) == "True []\n"
 
 
 def test_a_packed_module_is_what_it_always_was(packed: Path) -> None:
-    shown = run(packed, SHOW + WHAT).splitlines()[1:]
+    shown = run_code(packed, SHOW + WHAT).splitlines()[1:]
     (packed / "packed").unlink()
-    assert shown == run(packed, SHOW + WHAT).splitlines()[1:]
+    assert shown == run_code(packed, SHOW + WHAT).splitlines()[1:]
     assert shown[0] == "packed /thing/inner/model.py thing.inner 7"
 
 
@@ -84,9 +72,9 @@ def test_without_the_file_or_with_a_damaged_one_modules_are_found_as_ever(packed
     found = "False ['thing.alone', 'thing.inner', 'thing.inner.model']\n"
     for content in (b"", b"\0\0\0\0" + whole[4:], whole[:-1], whole[:12], whole[:3]):
         (packed / "packed").write_bytes(content)
-        assert run(packed, SHOW) == found
+        assert run_code(packed, SHOW) == found
     (packed / "packed").unlink()
-    assert run(packed, SHOW) == found
+    assert run_code(packed, SHOW) == found
 
 
 def test_another_copy_of_the_library_that_comes_first_keeps_its_own_modules(packed: Path) -> None:
@@ -94,7 +82,7 @@ def test_another_copy_of_the_library_that_comes_first_keeps_its_own_modules(pack
     (other / "inner").mkdir(parents=True)
     for name in ("__init__.py", "alone.py", "inner/__init__.py", "inner/model.py"):
         (other / name).write_text("VALUE = 'theirs'\n")
-    shown = run(
+    shown = run_code(
         packed, f"import sys; sys.path.insert(0, {str(packed / 'other')!r})\n{SHOW}print(model.VALUE)"
     )
     assert shown.splitlines()[1] == "theirs"
@@ -105,6 +93,6 @@ def test_a_module_whose_bytecode_is_not_compiled_is_left_out(packed: Path) -> No
         cached.unlink()
     pack = "import sys; sys.dont_write_bytecode = True\nfrom pathlib import Path\n"
     pack += "from shared.kernel.module_code import pack_modules\n"
-    count = run(packed, f"{pack}print(pack_modules('thing', (), Path('packed'), Path.cwd()))")
+    count = run_code(packed, f"{pack}print(pack_modules('thing', (), Path('packed'), Path.cwd()))")
     assert count == "1\n"
-    assert run(packed, SHOW) == "True ['thing.inner', 'thing.inner.model']\n"
+    assert run_code(packed, SHOW) == "True ['thing.inner', 'thing.inner.model']\n"
