@@ -201,7 +201,7 @@ def measure(target: Path) -> dict[str, float]:
 
 
 def find_python(names: Iterable[str] = (f"python{PYTHON}",)) -> str:
-    """An interpreter of the target's version. Raises Unavailable."""
+    """The path of an interpreter of the target's version. Raises Unavailable."""
     code = f"import sys; sys.exit('.'.join(map(str, sys.version_info[:2])) != {PYTHON!r})"
     # pyenv's own `python3.13` on the PATH fails unless that version was chosen with `pyenv global`.
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
@@ -211,8 +211,10 @@ def find_python(names: Iterable[str] = (f"python{PYTHON}",)) -> str:
         versions = []
     for name in [os.environ.get("PACKAGE_PYTHON", ""), sys.executable, *names, *versions]:
         try:
-            if name and subprocess.run([name, "-c", code], capture_output=True, timeout=60).returncode == 0:
-                return name
+            # Whole, since whoever runs it may do so without a PATH.
+            path = name and shutil.which(name)
+            if path and subprocess.run([path, "-c", code], capture_output=True, timeout=60).returncode == 0:
+                return path
         except OSError:
             continue
     hint = f"Install Python {PYTHON}, or name one: make package PACKAGE_PYTHON=/path/to/python{PYTHON}"

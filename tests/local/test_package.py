@@ -290,3 +290,15 @@ def test_the_packed_schemas_judge_as_those_in_files_do(deployed: tuple[Path, Pat
     assert int(done.stdout.split()[0]) >= 10
     assert done.stdout.count("unknown field nam") == 2
     assert "no schema is known for this kind" in done.stdout
+
+
+def test_an_interpreter_that_is_found_by_its_name_is_named_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Whoever runs it may do so without a PATH.
+    named = tmp_path / "pythonx"
+    named.write_text("#!/bin/sh\n")
+    named.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("PACKAGE_PYTHON", "pythonx")
+    assert package.find_python() == str(named)
