@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from shared.backup.catalogue import SetCatalogue
 from shared.backup.extra import describe_state, find_unread
+from shared.backup.sets import SetInfo
 from shared.kernel.durations import format_duration
 from shared.kernel.errors import Unavailable
+from shared.kernel.timestamps import format_minute
+
+# infra/terraform deletes a day later than policy says; rules run once a day, and may take a day to end:
+# https://learn.microsoft.com/en-us/azure/storage/blobs/lifecycle-management-overview
+_LIFECYCLE_DELAY = timedelta(days=5)
 
 
 def check_newest_backup(
@@ -34,6 +40,30 @@ def check_newest_backup(
             f"the newest backup is older than {limit}", value=format_duration(age), hint="See its job's runs."
         )
     return f"the newest is {format_duration(age)} old"
+
+
+def check_expired_gone(sets: Sequence[SetInfo], ages: Mapping[str, timedelta], now: datetime) -> str:
+    """Whether the storage's lifecycle rules delete what policy keeps no longer, by what is still there.
+
+    The rules themselves are not read: the app has no right to. Raises Unavailable if a set outlived its class
+    by more than five days. As long as none could, it is unknown, and told so.
+    """
+    # By the storage's own dates: a folder's name is whatever its writer chose.
+    expiries = sorted(
+        (max(blob.last_modified for blob in one.files.values()) + ages[one.klass], one.reference)
+        for one in sets
+        if one.klass in ages
+    )
+    overdue = [reference for expiry, reference in expiries if now - expiry > _LIFECYCLE_DELAY]
+    if overdue:
+        hint = "Apply infra/terraform, whose lifecycle rules delete them, or set backup.retention to self."
+        shown = ", ".join(overdue[:3])
+        raise Unavailable(
+            "the storage does not delete expired backups", value=f"{len(overdue)} sets: {shown}", hint=hint
+        )
+    if not expiries:
+        return "unknown: there is no set that could have expired"
+    return f"no set has outlived its class; the next expires {format_minute(expiries[0][0])}"
 
 
 def check_newest_state(catalogue: SetCatalogue, *, required: bool) -> str:

@@ -10,7 +10,15 @@ from shared.kernel.durations import format_duration
 from shared.kernel.errors import Unavailable
 from shared.settings import definitions
 from shared.settings.environment import read_environment
-from shared.wiring import cluster_state, connect_queues, load_policy, open_state, system_clock
+from shared.wiring import (
+    cluster_state,
+    connect_queues,
+    drill,
+    load_policy,
+    open_backups,
+    open_state,
+    system_clock,
+)
 from shared.wiring.alerts import describe_alerts
 from shared.wiring.backup import backup_deps, trusted_catalogue
 from shared.wiring.chat_platforms import describe_platforms
@@ -55,6 +63,7 @@ def health_checks() -> Mapping[str, Check]:
         "storage": _check_storage,
         "queues": _check_queues,
         "backups": check_backups,
+        "backups.rights": _check_backups_writable,
         "keys": _describe_key_drill,
         "mongodb": _check_mongodb,
         "notifications": _check_notifications,
@@ -68,6 +77,10 @@ def health_checks() -> Mapping[str, Check]:
         checks |= {"machines": _check_machines, "power.rights": check_power_rights}
     if rules.snapshots.disks and read_environment().values.get(definitions.SUBSCRIPTION.name):
         checks["snapshots.rights"] = check_snapshot_rights
+    if drill.is_enabled():
+        checks["drill"] = _check_scratch
+    if rules.backup.retention == "lifecycle":
+        checks["lifecycle"] = _check_lifecycle
     if cluster_state.is_enabled():
         checks["cluster-state"] = _check_cluster_state
     # Where deploys are off, nobody set up Helm or GitHub, and their absence is no fault.
@@ -119,6 +132,25 @@ def check_backups() -> str:
 
     now, rules = system_clock().now(), load_policy().backup
     return check_newest_backup(trusted_catalogue(), now, rules.alarm_after, retention_start(rules.keep, now))
+
+
+def _check_backups_writable() -> str:
+    # A block that is never committed: an immutable container would keep a real blob for weeks.
+    open_backups().probe_write("doctor/probe")
+    return "a block was taken; nothing was stored"
+
+
+def _check_lifecycle() -> str:
+    from shared.backup.health import check_expired_gone
+    from shared.backup.sets import list_sets
+
+    return check_expired_gone(list_sets(open_backups()), load_policy().backup.keep.ages, system_clock().now())
+
+
+def _check_scratch() -> str:
+    from shared.restore.drill.job import check_scratch
+
+    return check_scratch(drill.drill_deps())
 
 
 def _describe_key_drill() -> str:

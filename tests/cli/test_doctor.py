@@ -66,8 +66,9 @@ def test_on_a_stack_that_is_complete_every_job_could_run(stack: Any) -> None:
     code, told, _ = groundcrew(stack.settings, "doctor")
     assert (code, told.splitlines()[-1]) == (0, "every job could run tonight"), told
     found = statuses(groundcrew(stack.settings, "doctor", "--json")[1])
-    assert found["backup: rights to read MongoDB"] == found["backup: rights to write backups"] == "ok"
+    assert found["backup: rights to read MongoDB"] == found["backup: backups.rights"] == "ok"
     assert found["backup: backups"] == "warning"  # there is none yet
+    assert found["backup: lifecycle"] == "ok"
     assert found["pages: sign-in"] == "warning"
 
 
@@ -88,7 +89,7 @@ def test_the_app_says_the_same_to_the_holder_of_a_key_only(stack: Any) -> None:
         ),
         pytest.param(
             {"GROUNDCREW_BACKUP_STORAGE": "AccountName=a;AccountKey=AAAA;BlobEndpoint=http://127.0.0.1:1/a"},
-            "backup", "rights to write backups", id="the backups' account is away",
+            "backup", "backups.rights", id="the backups' account is away",
         ),
         pytest.param({"GROUNDCREW_SIGNING_KEY": "nonsense"}, "backup", "settings", id="a wrong key"),
         pytest.param({"GROUNDCREW_NOTIFY_URLS": "chat=json://127.0.0.1"}, "notifications", "routes",
@@ -121,7 +122,7 @@ def test_what_fails_for_the_same_reason_names_the_check_that_told_it(tmp_path: P
     assert code == 1
     assert told.count("is not set. For example") > 0
     assert "queues: as storage above" in told
-    assert "rights to write backups: as " in told
+    assert "backups.rights: as " in told
 
 
 def test_each_route_is_tried_by_itself(stack: Any, chat: str) -> None:

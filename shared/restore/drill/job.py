@@ -16,7 +16,13 @@ from shared.kernel.errors import GroundcrewError, Unavailable, UsageError
 from shared.kernel.ports import Reporter
 from shared.mongodb.model import Timestamp
 from shared.restore.drill.cluster.scratch import check_scratch_cluster
-from shared.restore.drill.decide import DrillDecision, check_empty, check_not_production, decide_drill
+from shared.restore.drill.decide import (
+    MARKER,
+    DrillDecision,
+    check_empty,
+    check_not_production,
+    decide_drill,
+)
 from shared.restore.drill.deps import DrillDeps
 from shared.restore.drill.follow_up import follow_up
 from shared.restore.drill.notices import not_run_notice, send_notice
@@ -77,17 +83,24 @@ def read_records(deps: DrillDeps) -> DrillRecords:
 
 
 def check_scratch(deps: DrillDeps) -> str:
-    """What the doctor asks: whether the scratch MongoDB answers, is empty, and is not production.
+    """What health and the doctor ask: whether the scratch MongoDB answers, is empty, and is not production.
 
-    Changes nothing. Raises Refused, Unavailable.
+    While the machine is off on purpose it is not asked: it may run there. Changes nothing. Raises Refused,
+    Unavailable.
     """
+    if reason := deps.offline_reason():
+        return f"not asked: {reason}"
     if deps.cluster is not None:
         return check_scratch_cluster(deps.cluster)
     server = deps.connect()
     try:
         hosts = server.list_hosts()
         check_not_production([*deps.addresses, *hosts], deps.production())
-        check_empty(server.list_namespaces(), hosts)
+        namespaces = server.list_namespaces()
+        if any(one.name == MARKER.name for one in namespaces):
+            # A drill's own copy is no fault: it runs, or was killed, and the next one drops it.
+            return f"{', '.join(hosts)} answers and holds a drill's copy"
+        check_empty(namespaces, hosts)
         return f"{', '.join(hosts)} answers and is empty"
     finally:
         server.close()
