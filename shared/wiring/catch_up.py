@@ -9,6 +9,7 @@ from shared.catch_up.watch import report_poison_queues, report_settings
 from shared.certificates import job as certificate_job
 from shared.chatops.records import ChatDeliveries
 from shared.deploy import drift_job, sweep
+from shared.kernel.errors import UsageError
 from shared.wiring import (
     alerts,
     calendar,
@@ -32,6 +33,8 @@ from shared.wiring.jobs import QUEUES, read_settings_report, settings_checks
 from shared.wiring.notifications import build_notifier, deliver_pending
 from shared.wiring.timers import check_timers
 
+EVERY_JOB = "Groundcrew"  # as what cannot run where the policy cannot be read
+
 # Which entry makes up for which timer; tests/wiring/test_catch_up.py fails for a timer without one.
 MADE_UP_BY = {
     "nightly_backup": "backup",
@@ -53,13 +56,21 @@ def overdue_jobs() -> dict[str, Callable[[], str]]:
     """The watch, backups and stalled deploys always; the others where policy or a setting asks for them."""
     # In this order: what tells people first, then what they would miss most; each is run although the one
     # before failed.
-    overdue: dict[str, Callable[[], str]] = {
+    watch: dict[str, Callable[[], str]] = {
         "notifications": deliver_pending,
         "alerts": alerts.run_check,
         "timers": check_timers,
         # The host moves a message there after five failures and says so in its log only.
         "poison_queues": lambda: report_poison_queues(connect_queues(), build_notifier(), QUEUES),
         "settings": _check_settings,
+    }
+    try:
+        load_policy()
+    except UsageError:
+        # Nobody knows which jobs there are; that none runs is told by `settings`.
+        return watch
+    overdue: dict[str, Callable[[], str]] = {
+        **watch,
         "backup": lambda: backup.run_overdue(backup_deps()),
         "deploys": lambda: run_if_enabled(sweep.sweep_deploys),
         "history": _keep_history,
@@ -94,9 +105,15 @@ def overdue_jobs() -> dict[str, Callable[[], str]]:
 def _check_settings() -> str:
     from shared.status.settings_report import save_settings_report
 
+    # First of all, since it says which jobs there are: without it that none of them runs is what is told.
+    checks: dict[str, Callable[[], object]] = {EVERY_JOB: load_policy}
+    try:
+        report, jobs = read_settings_report(), settings_checks()
+    except UsageError as error:
+        report, jobs = {EVERY_JOB: str(error)}, {}
     # Written for the status page, which must not build every job's clients to find out.
-    save_settings_report(open_state(), system_clock().now(), read_settings_report())
-    return report_settings(settings_checks(), build_notifier())
+    save_settings_report(open_state(), system_clock().now(), report)
+    return report_settings({**checks, **jobs}, build_notifier())
 
 
 def _count_sets() -> str:

@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from shared.kernel.errors import GroundcrewError
+from shared.kernel.errors import GroundcrewError, UsageError
 from shared.settings import definitions
 from shared.settings.environment import parse_setting, read_environment
 from shared.wiring import connect_queues, load_policy, open_state, system_clock
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from shared.notifications.ports import Channel, GroupNotifier, Notice, Notifier
     from shared.notifications.sender import Sender
     from shared.notifications.silence_records import SilenceRecords
+    from shared.policy import NotifyPolicy
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +94,7 @@ def _make_notifier(deliver: Callable[[], object]) -> GroupNotifier:
     from shared.notifications.decide import select_routes
     from shared.notifications.notifier import OutboxNotifier
 
-    rules, routes = load_policy().notify, connect_channels()
+    rules, routes = _read_rules()[0], connect_channels()
 
     # Where the outbox cannot be written: then the message goes out at once, unless it is to be lost with the
     # storage.
@@ -127,17 +128,33 @@ def build_sender() -> Sender:
     from shared.notifications.outbox import Outbox
     from shared.notifications.sender import Sender
 
-    rules = load_policy()
+    rules, timezone = _read_rules()
     return Sender(
         Outbox(open_state(), system_clock()),
         delivery_log(),
         connect_channels(),
-        rules.notify,
+        rules,
         system_clock(),
-        ZoneInfo(rules.timezone),
+        ZoneInfo(timezone),
         _find_offline_routes,
         silences=silence_records().list_in_force,
     )
+
+
+def _read_rules() -> tuple[NotifyPolicy, str]:
+    """Who is told of what, and in which time zone.
+
+    Of a policy that cannot be read every address hears, or nobody would be told that no job runs.
+    """
+    try:
+        rules = load_policy()
+    except UsageError as error:
+        from shared.policy.notify import NotifyPolicy, Routes
+
+        log.error("notification.policy_unreadable", extra={"error": str(error)})  # noqa: TRY400 - no bug of ours
+        names = tuple(_route_urls())
+        return NotifyPolicy(routes=Routes(critical=names, warning=names, info=names)), "UTC"
+    return rules.notify, rules.timezone
 
 
 def delivery_log() -> DeliveryLog:
@@ -149,10 +166,10 @@ def delivery_log() -> DeliveryLog:
 
 @cache
 def silence_records() -> SilenceRecords:
-    """What people silenced. Raises UsageError if policy cannot be read."""
+    """What people silenced."""
     from shared.notifications.silence_records import SilenceRecords
 
-    return SilenceRecords(open_state(), system_clock(), load_policy().notify.silence_limit)
+    return SilenceRecords(open_state(), system_clock(), _read_rules()[0].silence_limit)
 
 
 def notification_dedup() -> NotificationDedup:
@@ -169,7 +186,10 @@ def _find_offline_routes() -> Mapping[str, str]:
     from shared.power.last_tick import load_last_tick
 
     # From the record: a notice must not wait for Azure, and may be about Azure not answering.
-    machines = [one for one in load_last_tick(open_state()) if carries_server(one.machine, "rocketchat")]
+    try:
+        machines = [one for one in load_last_tick(open_state()) if carries_server(one.machine, "rocketchat")]
+    except UsageError:
+        return {}  # a policy that cannot be read says of no machine what it carries: every route is tried
     off = find_off(machines, system_clock().now())
     # With several machines one may still serve.
     if not off or len(off) < len(machines):
