@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from shared.kernel.durations import format_duration
@@ -20,7 +21,7 @@ from shared.wiring import (
     system_clock,
 )
 from shared.wiring.alerts import describe_alerts
-from shared.wiring.backup import backup_deps, trusted_catalogue
+from shared.wiring.backup import backup_deps, offline_reason_reader, trusted_catalogue
 from shared.wiring.chat_platforms import describe_platforms
 from shared.wiring.jobs import QUEUES, settings_checks
 from shared.wiring.pages import page_access
@@ -56,7 +57,7 @@ def health_checks() -> Mapping[str, Check]:
     """
     # Outside of the checks: without a policy nothing is known of what should be there, and health as a whole
     # fails.
-    rules = load_policy()
+    rules, unless_off = load_policy(), skip_while_off()
     checks: dict[str, Check] = {
         **{f"settings.{job}": _settings_check(check) for job, check in settings_checks().items()},
         "policy": lambda: f"time zone {rules.timezone}",
@@ -65,7 +66,7 @@ def health_checks() -> Mapping[str, Check]:
         "backups": check_backups,
         "backups.rights": _check_backups_writable,
         "keys": _describe_key_drill,
-        "mongodb": _check_mongodb,
+        "mongodb": unless_off(_check_mongodb),
         "notifications": _check_notifications,
         "alerts": describe_alerts,
     }
@@ -78,16 +79,40 @@ def health_checks() -> Mapping[str, Check]:
     if rules.snapshots.disks and read_environment().values.get(definitions.SUBSCRIPTION.name):
         checks["snapshots.rights"] = check_snapshot_rights
     if drill.is_enabled():
-        checks["drill"] = _check_scratch
+        checks["drill"] = unless_off(_check_scratch)
     if rules.backup.retention == "lifecycle":
         checks["lifecycle"] = _check_lifecycle
     if cluster_state.is_enabled():
         checks["cluster-state"] = _check_cluster_state
     # Where deploys are off, nobody set up Helm or GitHub, and their absence is no fault.
     if rules.deploy.repository:
-        checks |= {"helm": _check_helm, "cluster": _check_cluster, "github": _check_github}
+        checks |= {"helm": _check_helm, "cluster": unless_off(_check_cluster), "github": _check_github}
         checks["webhook"] = _describe_webhook
     return checks
+
+
+def skip_while_off() -> Callable[[Check], Check]:
+    """For checks of what runs on the machine: they say so, and ask nothing, while it is off on purpose.
+
+    Off as planned is well, or each night would be an outage in the statistics. Azure is asked once for all of
+    them.
+    """
+    ask, lock, answers = offline_reason_reader(), Lock(), list[str]()
+
+    def find_reason() -> str:
+        with lock:
+            if not answers:
+                answers.append(ask())
+            return answers[0]
+
+    def wrap(check: Check) -> Check:
+        def check_unless_off() -> str:
+            reason = find_reason()
+            return f"not asked: {reason}" if reason else check()
+
+        return check_unless_off
+
+    return wrap
 
 
 def _settings_check(build: Callable[[], object]) -> Check:
@@ -171,11 +196,7 @@ def _check_cluster_state() -> str:
 
 
 def _check_mongodb() -> str:
-    deps = backup_deps()
-    # Off as planned is well, or each night would be an outage in the statistics.
-    if reason := deps.offline_reason():
-        return f"not asked: {reason}"
-    return f"version {deps.connect().read_server_version()}"
+    return f"version {backup_deps().connect().read_server_version()}"
 
 
 def _check_notifications() -> str:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from local.azure_and_chat import azure_settings
 from local.azure_rm import AzureServer
+from local.azure_rm.machines import Vm
 from local.azurite import EmulatedAccount
 from local.deploy_demo import NAMESPACE, Site
 from shared.adapters.blobs import create_container
@@ -31,6 +33,7 @@ class World:
     """Everything that is there, and the settings by which the app finds it."""
 
     azure: AzureServer
+    vm: Vm
     site: Site
     settings: dict[str, str]
     folder: Path
@@ -59,7 +62,7 @@ def shared_world(
     account = take_account()
     create_container(StorageAccount.by_connection_string(account.connection_string), "groundcrew")
     with AzureServer() as azure, Site(folder / "site") as site:
-        azure.add_vm("rocketchat")
+        vm = azure.add_vm("rocketchat")
         azure.add_disk("data", tags={"snapshot": "yes"})
         settings = {
             **azure_settings(azure),
@@ -67,14 +70,14 @@ def shared_world(
             "AzureWebJobsStorage": account.connection_string,
             "GROUNDCREW_POLICY": str(site.policy(POLICY)),
         }
-        yield World(azure, site, settings, folder)
+        yield World(azure, vm, site, settings, folder)
 
 
 @pytest.fixture
 def world(shared_world: World) -> Iterator[World]:
     """As it was at first."""
     all_rights = shared_world.azure.api.permissions
-    yield World(shared_world.azure, shared_world.site, dict(shared_world.settings), shared_world.folder)
+    yield replace(shared_world, settings=dict(shared_world.settings))
     shared_world.azure.api.permissions = all_rights
 
 
@@ -142,6 +145,24 @@ def test_what_is_missing_is_named_with_the_command_that_mends_it(
     assert row["status"] == "failed"
     assert told in row["message"]
     assert row["command"]
+
+
+def test_what_runs_on_a_machine_that_is_off_on_purpose_is_not_asked(world: World) -> None:
+    vm = world.vm
+    world.azure.set_power(vm, "deallocated")
+    # Nobody answers there, as nobody would.
+    kubeconfig = Path(world.settings["GROUNDCREW_KUBECONFIG"]).read_text()
+    world.settings["GROUNDCREW_KUBECONFIG"] = re.sub(
+        r"https://127.0.0.1:\d+", "https://127.0.0.1:1", kubeconfig
+    )
+    try:
+        found = world.diagnose("deploys")
+        rights = world.diagnose("backup")["rights to read MongoDB"]
+    finally:
+        world.azure.set_power(vm, "running")
+    for row in (found["cluster"], found["rights in the cluster"], rights):
+        assert row["status"] == "ok"
+        assert row["message"].startswith("not asked: rocketchat is off (")
 
 
 def test_nothing_was_changed_by_all_this_looking(shared_world: World) -> None:

@@ -328,15 +328,6 @@ def test_a_drills_own_copy_on_the_scratch_server_is_no_fault(drills) -> None:
         check_scratch(drills.deps(production=lambda: ("scratch:27017",)))
 
 
-def test_the_scratch_server_is_not_asked_while_the_machine_is_off_on_purpose(drills) -> None:
-    drills.offline = "stopped until 07:00"
-
-    def connect() -> object:
-        raise AssertionError("asked")
-
-    assert check_scratch(drills.deps(connect=connect)) == "not asked: stopped until 07:00"
-
-
 def test_of_the_servers_own_databases_only_what_the_drill_made_is_dropped(drills) -> None:
     drills.world.database.write("admin", "notes", {"_id": 1})
     drills.world.clock.advance(timedelta(days=1))
