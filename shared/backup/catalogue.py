@@ -23,7 +23,7 @@ from shared.backup.sets import (
     read_manifest,
     read_plan,
 )
-from shared.formats.backupset import Manifest, SealRecord, set_folder
+from shared.formats.backupset import ChainLink, Manifest, SealRecord, set_folder
 from shared.formats.manifest import VerifiedManifest
 from shared.kernel.errors import Corrupt, NotFound, Refused, UsageError
 from shared.kernel.ports import Blobs, Clock
@@ -57,11 +57,20 @@ class CatalogueEntry:
     @property
     def manifest(self) -> Manifest:
         """Of a sealed set. Raises NotFound for any other, with the reason."""
+        return self._sealed.manifest
+
+    @property
+    def link(self) -> ChainLink:
+        """By which the next set's manifest names this one. Raises NotFound if it is not sealed."""
+        return ChainLink(self.info.id, self.info.klass, self._sealed.sha256)
+
+    @property
+    def _sealed(self) -> VerifiedManifest:
         if self.verified is None:
             raise NotFound(
                 f"{self.info.folder} is {self.state}: it is not a backup", value=self.problem or None
             )
-        return self.verified.manifest
+        return self.verified
 
     @property
     def sealed_at(self) -> datetime | None:

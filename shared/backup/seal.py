@@ -12,11 +12,12 @@ from shared.backup.completion import build_manifest
 from shared.backup.deps import JOB, LEASE, BackupDeps
 from shared.backup.extra import describe_state, ensure_extra_parts
 from shared.backup.seals import link_to
-from shared.formats.backupset import BackupPlan, ChainLink, Receipt, SetFailure, set_folder
+from shared.formats.backupset import BackupPlan, ChainLink, Manifest, Receipt, SetFailure, set_folder
 from shared.formats.extra_parts import ExtraReceipt
 from shared.formats.manifest import VerifiedManifest, VerifiedRecord
 from shared.formats.strict_json import FORMAT
 from shared.kernel.errors import AlreadyExists, GroundcrewError, Inconsistent, NotFound
+from shared.kernel.ports import Lease
 from shared.records.audit import AuditTrail
 
 log = logging.getLogger(__name__)
@@ -53,33 +54,36 @@ def seal_set(deps: BackupDeps, signed: VerifiedRecord[BackupPlan], receipts: Map
     extra = ensure_extra_parts(deps, signed)
     # Of the chain, not of the set: two sets sealed at once would both follow the same one.
     with deps.state.lease("locks/chain", duration=LEASE) as lease:
-        manifest = build_manifest(plan, receipts, extra, tool=deps.tool, previous=_chain_head(deps, plan))
-        # As late as can be: what was replaced before this is noticed, and what is replaced later fails the
-        # verification.
-        _check_parts(deps, where, [*receipts.values(), *extra])
-        # Reading the list may have taken longer than the lease; the next statement cannot be taken back.
-        lease.check()
-        try:
-            deps.backups.create(where + sets.MANIFEST, deps.signer.sign(manifest))
-        except AlreadyExists:
-            log.info("backup.already_sealed", extra={"set": where})
+        # Once sealed, a set is never signed anew: not by a second worker, nor if its manifest was deleted.
+        if deps.seals.find(plan.klass, plan.set) is None:
+            manifest = build_manifest(plan, receipts, extra, tool=deps.tool, previous=_chain_head(deps))
+            # As late as can be: what was replaced before this is noticed, and what is replaced later fails
+            # the verification.
+            _check_parts(deps, where, [*receipts.values(), *extra])
+            _create_manifest(deps, where, manifest, lease)
     return _record_sealed(deps, _read_sealed(deps, plan))
 
 
-def _chain_head(deps: BackupDeps, plan: BackupPlan) -> ChainLink | None:
+def _chain_head(deps: BackupDeps) -> ChainLink | None:
     """The set that the next manifest names as the one before it.
 
     By the seal log, which whoever deletes sets cannot turn back. While it is empty, the newest good set.
     """
-    head = deps.seals.head()
-    if head is not None and (head.klass, head.set) != (plan.klass, plan.set):
+    if head := deps.seals.head():
         return link_to(head)
-    if head is not None:
-        return head.previous
     newest = deps.catalogue.newest_good()
-    if newest is None or newest.verified is None or newest.info.id == plan.set:
-        return None
-    return ChainLink(newest.info.id, newest.info.klass, newest.verified.sha256)
+    return newest.link if newest else None
+
+
+def _create_manifest(deps: BackupDeps, where: str, manifest: Manifest, lease: Lease) -> None:
+    # Reading the lists may have taken longer than the lease; the next statement cannot be taken back.
+    lease.check()
+    try:
+        deps.backups.create(where + sets.MANIFEST, deps.signer.sign(manifest))
+    except AlreadyExists:
+        # Of a worker that died before it could put the set into the seal log, or a stranger's: see
+        # `_read_sealed`.
+        log.info("backup.already_sealed", extra={"set": where})
 
 
 def _check_parts(deps: BackupDeps, where: str, receipts: Sequence[Receipt | ExtraReceipt]) -> None:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from shared.backup import job as backup
 from shared.backup import sets
+from shared.backup.begin import read_open_set
 from shared.backup.catalogue import CatalogueEntry, SetState
-from shared.backup.deps import JOB
-from shared.backup.seal import end_of, fail_set
-from shared.kernel.errors import Inconsistent
+from shared.backup.deps import JOB, BackupDeps
+from shared.backup.seal import end_of, fail_set, seal_set
+from shared.formats.backupset import ChainLink
+from shared.kernel.errors import Inconsistent, Locked, Unavailable
+from shared.kernel.ports import BlobInfo
+from shared.records.audit import AuditTrail
 from shared.records.holds import Holds
 from tests.support.backup_world import World
 
@@ -73,3 +80,114 @@ def test_a_hold_that_a_killed_worker_left_on_a_set_that_ended_is_released(world:
     (entry,) = world.catalogue.entries()
     assert end_of(job, entry) == end
     assert not is_held(world)
+
+
+def seals_on_record(world: World) -> list[str]:
+    """The sets that the audit trail says were sealed, one entry each."""
+    trail = AuditTrail(world.state, world.clock)
+    return [entry.subject for entry in trail.verify() if entry.action == "backup.seal"]
+
+
+def seal_again(job: BackupDeps, info: sets.SetInfo) -> str:
+    """What a second worker does that read the same receipts."""
+    open_set = read_open_set(job, info.folder)
+    return seal_set(job, open_set.plan, open_set.receipts)
+
+
+class Behind:
+    """The container of sets with something in between."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.world.backups, name)
+
+
+def test_a_set_that_two_workers_seal_is_on_record_and_told_once(world: World) -> None:
+    told: list[ChainLink] = []
+    job = replace(world.job(), tell_head=lambda head, _extra: told.append(head))
+    info = begin(world).info
+    (*_, summary) = world.work(job)
+    assert seal_again(job, info) == summary
+    (entry,) = world.catalogue.entries()
+    assert end_of(job, entry) == "sealed"
+    assert seals_on_record(world) == [info.folder]
+    assert told == [entry.link]
+
+
+def test_a_set_whose_sealing_was_not_recorded_is_recorded_by_the_next_who_looks(world: World) -> None:
+    info = begin(world).info
+    world.work(world.job())
+    for blob in [*world.state.list("seals/"), *world.state.list("runs/"), *world.state.list("audit")]:
+        world.state.delete(blob.name)
+    (entry,) = world.catalogue.entries()
+    assert end_of(world.job(), entry) == "sealed"
+    assert seals_on_record(world) == [info.folder]
+    head = world.job().seals.head()
+    assert head is not None
+    assert head.sha256 == entry.link.sha256
+
+
+def test_a_sealed_set_whose_manifest_was_deleted_is_not_signed_anew(world: World) -> None:
+    info = begin(world).info
+    world.work(world.job())
+    world.backups.delete(info.folder + sets.MANIFEST)
+    with pytest.raises(Inconsistent, match="cannot be sealed"):
+        seal_again(world.job(), info)
+    assert sets.MANIFEST not in names(world, info.folder)
+
+
+def test_each_set_names_the_one_that_was_sealed_before_it(world: World) -> None:
+    nights: list[CatalogueEntry] = []
+    for _ in range(3):
+        backup.run_nightly(world.job())
+        world.work(world.job())
+        nights = world.catalogue.entries()
+        world.clock.advance(timedelta(days=1))
+    assert [night.manifest.previous for night in nights] == [None, nights[0].link, nights[1].link]
+
+
+def test_a_worker_that_lost_the_chain_while_it_read_the_list_writes_no_manifest(world: World) -> None:
+    class Slow(Behind):
+        def list(self, prefix: str = "") -> Iterator[BlobInfo]:
+            yield from world.backups.list(prefix)
+            world.state.break_lease("locks/chain")
+
+    info = begin(world).info
+    with pytest.raises(Locked, match="locks/chain"):
+        world.work(replace(world.job(), backups=Slow(world)))
+    assert sets.MANIFEST not in names(world, info.folder)
+    world.work(world.job())
+    assert [entry.state for entry in world.catalogue.entries()] == [SetState.SEALED]
+
+
+def test_a_manifest_that_cannot_be_read_just_now_does_not_fail_the_set(world: World) -> None:
+    class Unreadable(Behind):
+        def stream(self, name: str, **options: Any) -> Iterator[bytes]:
+            if name.endswith(sets.MANIFEST):
+                raise Unavailable("the storage does not answer")
+            return world.backups.stream(name, **options)
+
+    info = begin(world).info
+    with pytest.raises(Unavailable, match="does not answer"):
+        world.work(replace(world.job(), backups=Unreadable(world)))
+    world.work(world.job())
+    assert [entry.state for entry in world.catalogue.entries()] == [SetState.SEALED]
+    assert seals_on_record(world) == [info.folder]
+
+
+def test_a_part_that_was_deleted_before_the_sealing_fails_the_set_by_its_name() -> None:
+    world = World(part_bytes=400)
+    world.seed()
+    folder = begin(world).info.folder
+
+    def delete_parts() -> None:
+        for name in names(world, folder):
+            if name.endswith(".archive.zst.age"):
+                world.backups.delete(folder + name)
+
+    done = world.work(world.job(), between=delete_parts)
+    (failed,) = [line for line in done if line.startswith(f"{folder} failed")]
+    assert "part-0000" in failed
+    assert "is not stored as it was written: it is missing" in failed
