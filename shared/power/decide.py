@@ -229,8 +229,6 @@ class _Decider:
 
     def _active_holds(self) -> list[Hold]:
         """The holds in force; one that claims more than policy's longest is believed so long."""
-        if not self.situation.holds:
-            return []
         # A hold is a blob that a killed job leaves behind.
         longest = self.rules.max_hold
         bounded = (

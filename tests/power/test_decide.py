@@ -187,6 +187,22 @@ def test_each_state_has_its_answer(state: PowerStatus, clock: str, act: Act) -> 
     assert decide_power(replace(NIGHT, state=state), RULES, at(clock)).act is act
 
 
+def test_a_machine_without_a_state_is_wanted_up_by_the_calendar_or_by_work() -> None:
+    unknown = replace(NIGHT, state=PowerStatus.UNKNOWN)
+    working = replace(unknown, holds=(Hold("deploy", at("22:00"), at("23:30"), needs_up=True),))
+    assert decide_power(working, RULES, at("23:00")).desired_up
+    assert not decide_power(unknown, RULES, at("23:00")).desired_up
+
+
+def test_a_calendar_without_an_end_or_without_a_window_is_followed_too() -> None:
+    always = decide_power(
+        replace(DAY, schedule=Schedule(BERLIN, (parse_window("daily 00:00-24:00"),))), RULES, at("12:00")
+    )
+    assert (always.act, always.desired_up) == (Act.NONE, True)
+    never = decide_power(replace(DAY, schedule=Schedule(BERLIN, ())), RULES, at("12:00"))
+    assert (never.act, never.stop_at) == (Act.WARN, at("12:15"))
+
+
 def test_a_machine_that_is_gone_is_told_and_nothing_is_done() -> None:
     decision = decide_power(replace(DAY, state=PowerStatus.MISSING), RULES, at("19:00"))
     assert (decision.act, decision.alarm) == (Act.NONE, True)
@@ -281,6 +297,54 @@ def test_a_machine_just_started_runs_for_a_while() -> None:
     assert waiting.stop_at == at("20:30")
 
 
+def test_a_machine_whose_window_policy_took_away_meanwhile_is_warned_like_any_other() -> None:
+    started = attempt(Act.START, "up@2026-03-02T12:00:00Z", at("13:00"), "done")
+    evenings = Schedule(BERLIN, (parse_window("Mon-Fri 20:00-23:00"),))
+    warning = decide_power(replace(DAY, schedule=evenings, history=(started,)), RULES, at("14:00"))
+    assert (warning.act, warning.stop_at) == (Act.WARN, at("14:15"))
+
+
+def test_a_warning_of_another_stop_says_nothing_of_this_one() -> None:
+    shorter = Schedule(BERLIN, (parse_window("Mon-Fri 07:00-18:50"),))
+    warned = replace(DAY, history=(STARTED, replace(WARNED, stop_at=at("19:00"))))
+    assert decide_power(warned, RULES, at("18:45")).act is Act.NONE
+    warning = decide_power(replace(warned, schedule=shorter), RULES, at("18:45"))
+    assert (warning.act, warning.id) == (Act.WARN, "off@2026-03-02T17:50:00Z")
+    assert (warning.stop_at, warning.desired_up) == (at("19:00"), True)
+
+
+def test_a_warning_that_was_cancelled_is_given_again_and_the_one_before_it_still_counts() -> None:
+    cancelled = replace(WARNED, outcome="cancelled")
+    for clock in ("18:45", "19:05"):
+        assert decide_power(replace(DAY, history=(STARTED, cancelled)), RULES, at(clock)).act is Act.WARN
+    twice = replace(DAY, history=(STARTED, WARNED, replace(cancelled, at=at("18:50"))))
+    assert decide_power(twice, RULES, at("19:00")).act is Act.STOP
+
+
+def test_a_stop_that_was_put_off_since_the_warning_is_warned_of_anew() -> None:
+    restarted = replace(STARTED, at=at("18:45"))
+    warned = replace(WARNED, decision="off@2026-03-02T18:00:00Z", stop_at=at("19:00"))
+    decision = decide_power(
+        replace(DAY, history=(restarted, warned)), RULES, at("19:00") - timedelta(minutes=1)
+    )
+    assert (decision.act, decision.stop_at) == (Act.WARN, at("19:15"))
+
+
+def test_an_order_for_later_makes_a_warning_void_once_it_begins() -> None:
+    back = Override(None, at("18:55"), at("22:00"), at("18:45"))
+    warned = replace(DAY, history=(STARTED, WARNED), orders=(back,))
+    assert decide_power(warned, RULES, at("18:54")).act is Act.NONE
+    assert decide_power(warned, RULES, at("18:55")).act is Act.WARN
+
+
+def test_it_is_left_off_until_azures_log_had_time_to_say_who_stopped_it() -> None:
+    stop = UnplannedStop(at("9:00"))
+    waiting = decide_power(replace(NIGHT, unplanned=stop), RULES, at("9:29"))
+    assert (waiting.act, waiting.alarm, waiting.not_before) == (Act.WAIT, False, at("9:30"))
+    assert "does not say yet who stopped it" in str(waiting)
+    assert decide_power(replace(NIGHT, unplanned=stop), RULES, at("9:30")).act is Act.NONE
+
+
 # Holds
 
 
@@ -291,6 +355,7 @@ def test_work_in_flight_is_not_interrupted_by_calendar_or_order() -> None:
         held = replace(DAY, holds=holds, orders=orders, history=(STARTED, WARNED))
         decision = decide_power(held, RULES, at("19:00"))
         assert (decision.act, decision.not_before) == (Act.WAIT, at("21:00"))
+        assert not decision.desired_up
         assert "deploy until Mon 2026-03-02 21:00" in str(decision)
 
 
@@ -406,9 +471,18 @@ def test_a_backup_that_is_due_by_day_does_not_delay_the_stop() -> None:
     assert decide_power(situation, RULES, at("19:00")).act is Act.STOP
 
 
+def test_a_backup_of_the_last_two_hours_before_the_stop_counts_for_the_night() -> None:
+    situation = replace(DAY, history=(STARTED, WARNED), when_vm_off="before_stop")
+    for finished, counts in (("16:59", False), ("17:00", True)):
+        need = BackupNeed(at("2:00", 3), at(finished))
+        decision = decide_power(replace(situation, backup=need), RULES, at("19:00"))
+        assert (decision.act, decision.backup_first) == (Act.STOP if counts else Act.WAIT, not counts)
+
+
 def test_policy_skip_says_that_the_backup_is_skipped() -> None:
     situation = replace(NIGHT, backup=BackupNeed(at("2:00", 3), at("2:00")), when_vm_off="skip")
-    assert "skipped" not in str(decide_power(situation, RULES, at("1:00", 3)))
+    assert "skipped" not in str(decide_power(situation, RULES, at("1:59", 3)))
+    assert "skipped" in str(decide_power(situation, RULES, at("2:00", 3)))
     decision = decide_power(situation, RULES, at("3:00", 3))
     assert decision.act is Act.NONE
     assert "backup due at Tue 2026-03-03 02:00 skipped" in str(decision)
