@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import json
 import re
 import shlex
 import shutil
@@ -21,9 +22,11 @@ from local.helm import VARIABLE
 from local.real import sources
 from shared.formats import backupset, cluster_state, extra_parts
 from shared.formats.manifest import Signer
+from shared.policy import parse_policy
 from shared.settings import definitions
 from shared.settings.environment import schedule_setting_name
 from shared.settings.timers import SCHEDULES
+from shared.wiring import BACKUPS
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [
@@ -320,3 +323,17 @@ def test_what_a_runbook_quotes_is_said_by_the_code(name: str) -> None:
         for words in re.split(r"…|: ", message):
             if len(words.strip()) > 8 and not words.startswith(("groundcrew", "az ", "kubectl")):
                 assert words.strip() in sources, f"{name} quotes what nothing says: {message}"
+
+
+def test_the_lifecycle_rules_by_hand_are_a_day_longer_than_what_the_first_policy_keeps() -> None:
+    guide = (ROOT / "docs" / "getting-started.md").read_text()
+    rules = json.loads(guide.partition("<<'END'\n")[2].partition("END\n")[0])["rules"]
+    # https://learn.microsoft.com/azure/storage/blobs/lifecycle-management-policy-structure
+    days = {
+        prefix: rule["definition"]["actions"]["baseBlob"]["delete"]["daysAfterCreationGreaterThan"]
+        for rule in rules
+        for prefix in rule["definition"]["filters"]["prefixMatch"]
+    }
+    ages = parse_policy((ROOT / "policy.yaml").read_text()).backup.keep.ages
+    kept = {f"{BACKUPS}/sets/{klass}/": age.days + 1 for klass, age in ages.items()}
+    assert days == {**kept, f"{BACKUPS}/pitr/": ages["daily"].days + 1}
