@@ -131,6 +131,19 @@ def test_what_is_too_long_is_cut_where_it_is_stored() -> None:
     assert len(entry.title) <= 200
 
 
+def test_fields_are_bounded_in_number_and_length_where_they_are_stored() -> None:
+    fields = tuple((f"{n:02}" + "n" * 60, "v" * 301) for n in range(21))
+    entry = build_entry(Notice(Severity.INFO, "t", "x", fields=fields), NOW)
+    assert len(entry.fields) == 20
+    assert entry.fields[0] == ("00" + "n" * 57 + "…", "v" * 299 + "…")
+    fits = (("n" * 60, "v" * 300),)
+    assert build_entry(Notice(Severity.INFO, "t", "x", fields=fits), NOW).fields == fits
+
+
+def test_the_error_of_a_route_is_kept_in_its_first_300_characters() -> None:
+    assert record_failure(RouteState(), NOW, "e" * 400, permanent=False).error == "e" * 300
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["add", "claim", "complete", "fail"]), notices), max_size=40))
 def test_whatever_happens_to_a_group_every_notice_is_delivered_or_still_there(
@@ -290,6 +303,8 @@ NIGHT = datetime(2026, 3, 2, 23, tzinfo=UTC)
         pytest.param("warning", FULL, (), NOW, (), (), "rate limit", id="full"),
         pytest.param("critical", FULL, (), NOW, ("oncall",), ("spare",), "", id="full for one of two"),
         pytest.param("warning", FULL, ("chat",), NOW, (), ("spare",), "", id="full and off is off"),
+        pytest.param("critical", FULL, ("oncall", "spare"), NOW, (), (), "rate limit", id="off and full"),
+        pytest.param("critical", FULL | FULL_SPARE, (), NOW, ("oncall",), (), "", id="both others full"),
         pytest.param("warning", FULL_SPARE, ("chat",), NOW, (), (), "off; rate limit", id="fallback is full"),
     ],
 )  # fmt: skip
@@ -309,3 +324,11 @@ def test_a_notice_below_the_fallback_waits_while_its_route_is_off() -> None:
     plan = plan_delivery(policy, "power", Severity.WARNING, {}, NOW, BERLIN, offline={"chat": "off"})
     assert (plan.routes, plan.fallback, plan.reason) == ((), (), "off")
     assert plan.wait_until == NOW + OFFLINE_LOOK
+
+
+def test_what_waits_for_the_rate_waits_for_the_first_of_its_own_routes_that_is_free_again() -> None:
+    ago = [RouteState(sent=(NOW - timedelta(minutes=n),) * 4) for n in (3, 1, 8)]
+    states = dict(zip(("chat", "oncall", "spare"), ago, strict=True))
+    for offline in ({}, {"spare": "off"}):
+        plan = plan_delivery(POLICY, "power", Severity.CRITICAL, states, NOW, BERLIN, offline=offline)
+        assert (plan.reason, plan.wait_until) == ("rate limit", NOW + timedelta(minutes=7))

@@ -42,10 +42,16 @@ MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
 def machine(
-    state: str, *, up: bool, since: timedelta = HOUR, seen: timedelta = MINUTE, problem: str = ""
+    state: str, *, up: bool, since: timedelta | None = HOUR, seen: timedelta = MINUTE, problem: str = ""
 ) -> Any:
-    one = MachineFacts("vm", state, up, NOW - since, None, NOW - seen, (), problem)
+    planned = None if since is None else NOW - since
+    one = MachineFacts("vm", state, up, planned, None, NOW - seen, (), problem)
     return {"power": Part(PowerFacts([one], 10 * MINUTE))}
+
+
+def machines(*states: tuple[str, bool]) -> Any:
+    facts = [machine(state, up=up)["power"].value.machines[0] for state, up in states]
+    return {"power": Part(PowerFacts(facts, 10 * MINUTE))}
 
 
 def certificate(state: str, ends: timedelta = DAY, scanned: timedelta = MINUTE) -> Any:
@@ -99,10 +105,17 @@ def snapshots(newest: timedelta | None = HOUR, seen: timedelta = MINUTE, **facts
     return {"snapshots": Part(SnapshotFacts(NOW - seen, {"data": disk}, 36 * HOUR, **facts))}
 
 
-def runs(name: str = "power_tick", age: timedelta = MINUTE, state: str = "done", *, seen: bool = True) -> Any:
+def runs(
+    name: str = "power_tick",
+    age: timedelta = MINUTE,
+    state: str = "done",
+    *,
+    seen: bool = True,
+    limit: timedelta | None = HOUR,
+) -> Any:
     run = build_entry(name, "1", state, NOW - age, NOW - age, "", "it broke")
     newest = JobNewest(run, run if state == "done" else None) if seen else JobNewest()
-    return {"runs": Part(RunFacts({name: JobFacts(newest, HOUR)}, {}))}
+    return {"runs": Part(RunFacts({name: JobFacts(newest, limit)}, {}))}
 
 
 def capture(age: timedelta = MINUTE, gap: str = "") -> Any:
@@ -214,6 +227,37 @@ CASES: dict[str, tuple[Level, Any]] = {
     "a route that never worked": (Level.LOOK, {"routes": Part({"chat": RouteFacts(None, NOW, "revoked")})}),
     "poison messages": (Level.LOOK, {"queues": Part({"deploys": 2})}),
     "wrong settings": (Level.LOOK, {"settings": Part({"power": "AZURE_SUBSCRIPTION_ID is not set"})}),
+    "the clock of the key drill as far ahead as it may be": (Level.OK, key_drill(-15 * MINUTE)),
+    "a drill just lately enough": (Level.OK, drill(8 * DAY)),
+    "a failure at the moment of the good set": (Level.OK, backup(failed_at=NOW - HOUR)),
+    "a capture just lately enough": (Level.OK, capture(20 * MINUTE)),
+    "a late capture while nothing is known of machines": (
+        Level.LOOK,
+        {**capture(21 * MINUTE), "power": Part(PowerFacts([], 10 * MINUTE))},
+    ),
+    "a late capture while one of two machines is up": (
+        Level.LOOK,
+        {**capture(21 * MINUTE), **machines(("deallocated", False), ("running", True))},
+    ),
+    "a late capture while the machine went off": (
+        Level.ACT,
+        {**capture(), **machine("deallocated", up=True)},
+    ),
+    "starting just in time": (Level.OK, machine("starting", up=True, since=20 * MINUTE)),
+    "planned so since ever and down": (Level.ACT, machine("stopped", up=True, since=None)),
+    "starting and not wanted": (Level.LOOK, machine("starting", up=False)),
+    "seen just lately enough": (Level.OK, machine("running", up=True, seen=20 * MINUTE)),
+    "one that ends now": (Level.ACT, certificate("good", timedelta())),
+    "a scan just young enough": (Level.OK, certificate("good", scanned=3 * HOUR)),
+    "secrets looked at just lately enough": (Level.OK, secret("good", DAY, seen=3 * HOUR)),
+    "a deploy that runs as long as it may": (Level.OK, deploy(running_since=NOW - HOUR)),
+    "a deploy that failed and succeeded at once": (Level.OK, deploy(failed_at=NOW, succeeded_at=NOW)),
+    "a snapshot just young enough": (Level.OK, snapshots(36 * HOUR, seen=3 * HOUR)),
+    "a job just in time": (Level.OK, runs(age=HOUR)),
+    "a job without a limit": (Level.OK, runs(age=99 * DAY, limit=None)),
+    "a job without a limit that failed": (Level.OK, runs(state="failed", limit=None)),
+    "a route that failed as it worked": (Level.OK, {"routes": Part({"chat": RouteFacts(NOW, NOW, "x")})}),
+    "a route that never failed": (Level.OK, {"routes": Part({"chat": RouteFacts(None, None)})}),
     "queues that cannot be read": (Level.UNKNOWN, {"queues": Part(problem="no answer")}),
 }
 
@@ -232,6 +276,11 @@ def test_the_most_urgent_comes_first_and_the_others_are_counted() -> None:
     verdict = decide_verdict(status)
     assert verdict.headline == "Act now: backup: there is no good backup (and 1 more)"
     assert [one.level for one in verdict.findings] == [Level.ACT, Level.ACT, Level.UNKNOWN]
+
+
+def test_one_alone_is_told_without_a_count() -> None:
+    verdict = decide_verdict(Status(NOW, "1", **{**GOOD, **backup(None)}))
+    assert verdict.headline == "Act now: backup: there is no good backup"
 
 
 def test_what_is_not_set_up_is_said_and_neither_good_nor_bad() -> None:

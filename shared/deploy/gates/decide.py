@@ -157,8 +157,10 @@ def _uncounted_reasons(pull: PullRequest, effective: dict[str, Review], allowed:
             reasons.append(f"{login}'s is of {review.commit[:7]}")
         elif allowed and login not in allowed:
             reasons.append(f"{login} is not an approver")
-        elif not allowed and review.state == "APPROVED" and not review.may_write:
+        elif not allowed and not review.may_write:
             reasons.append(f"{login} may not write to the repository")
+        elif not allowed and login.endswith("[bot]"):
+            reasons.append(f"{login} is a bot")
     return reasons
 
 

@@ -134,6 +134,34 @@ def test_approvals_that_do_not_count_are_explained():
     )
 
 
+def test_who_approved_is_named_and_so_is_a_policy_that_asks_nobody():
+    gate = approvals_gate(PULL, [review("grace"), review("Alan")], GatePolicy())
+    assert gate.reason == "aaaaaaa is approved by alan, grace"
+    assert approvals_gate(PULL, [], GatePolicy(approvals=0)).reason == (
+        "aaaaaaa is approved by nobody, as policy allows"
+    )
+
+
+def test_only_what_keeps_an_approval_from_counting_is_told():
+    two = GatePolicy(approvals=2, approvers=frozenset({"grace", "Alan"}))
+    auditor, stranger = replace(review("grace"), may_write=False), review("eve")
+    gate = approvals_gate(PULL, [auditor, stranger], two)
+    assert gate.reason == "1 of 2 approvals of aaaaaaa; eve is not an approver"
+    assert gate.hint == "Let alan or grace approve commit aaaaaaa"
+    gate = approvals_gate(PULL, [review("grace"), review("renovate[bot]")], GatePolicy(approvals=2))
+    assert gate.reason == "1 of 2 approvals of aaaaaaa; renovate[bot] is a bot"
+    assert gate.hint == "Let another person approve commit aaaaaaa"
+
+
+def test_of_several_reviews_of_one_person_the_latest_counts_whatever_their_order():
+    early, late = review("grace"), review("grace", "CHANGES_REQUESTED", minute=5)
+    undated = replace(review("grace"), submitted_at=None)
+    for reviews in ([early, late], [late, early], [late, undated]):
+        assert approvals_gate(PULL, reviews, GatePolicy()).reason == "grace asked for changes"
+    remark = review("grace", "COMMENTED", minute=9)
+    assert approvals_gate(PULL, [early, remark], GatePolicy()).passed
+
+
 @pytest.mark.parametrize(
     ("required", "checks", "passed", "pending"),
     [
@@ -282,6 +310,32 @@ def test_it_is_said_why_a_reviewer_or_a_team_does_not_count():
     assert "members (read)" in gate.hint
 
 
+def test_who_merged_is_named_only_where_they_are_a_reviewer_who_may_not_review_themselves():
+    for environment in (
+        environment_of(reviewers=("alan",), prevent_self_review=True),
+        environment_of(reviewers=("alan",)),
+    ):
+        gate = environment_gate(environment, PULL, [], branch_protected=True, now=NOW)
+        assert (gate.reason, gate.hint) == (
+            "none of production's reviewers (alan) approved", "Ask one of them",
+        )  # fmt: skip
+
+
+def test_the_branches_that_an_environment_takes_are_named():
+    for branches, named in ((("release/*", "v*"), "release/*, v*"), ((), "none")):
+        found = environment_of(branches=branches)
+        gate = environment_gate(found, PULL, [], branch_protected=True, now=NOW)
+        assert gate.reason == f"production takes {named}, not main"
+
+
+def test_the_wait_of_what_is_not_known_to_be_merged_is_not_over():
+    found = environment_of(wait=timedelta(minutes=10))
+    unmerged = replace(PULL, merged_at=None)
+    gate = environment_gate(found, unmerged, [], branch_protected=True, now=NOW + timedelta(days=1))
+    assert (gate.passed, gate.pending) == (False, True)
+    assert gate.reason == "production waits 10 minutes after a merge"
+
+
 @pytest.mark.parametrize(("minutes", "passed"), [(9, False), (10, True)])
 def test_the_wait_timer_counts_from_the_merge(minutes, passed):
     later = NOW + timedelta(minutes=minutes)
@@ -326,7 +380,7 @@ def test_all_gates_are_reported_together():
         (
             Gate("approvals", False, "0 of 1", "Ask"),
             Gate("checks", False, "lint still runs", "Wait", pending=True),
-            Gate("paths", True, "changes chart"),
+            Gate("paths", True, "changes chart", "Nothing to do"),
         )
     )
     assert not report.passed
