@@ -169,6 +169,11 @@ class MemoryReleases:
         self._apply_revision(tuple(one for one in rendered if not _is_hook(one)))
         self._write(self._describe_revision(package), self.live)
 
+    def forget_time(self) -> None:
+        """As if the newest revision's record had no time."""
+        newest = self._kept[-1]
+        self._kept[-1] = replace(newest, revision=replace(newest.revision, at=None))
+
     def uninstall(self) -> None:
         """As somebody takes the release away by hand; the data stay."""
         self._kept.clear()

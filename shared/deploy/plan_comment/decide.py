@@ -82,7 +82,7 @@ def _quote(name: str) -> str:
 def _code_block(lines: Sequence[str], most: int) -> str:
     """The lines as they are read, in a block that none of them ends."""
     shown = [_clean_line(line) for line in lines[:most]]
-    while len(shown) > 1 and sum(map(len, shown)) + len(shown) > _MAX_CHARACTERS // 2:
+    while sum(map(len, shown)) + len(shown) > _MAX_CHARACTERS // 2:
         shown.pop()
     rest = len(lines) - len(shown)
     shown += [f"… and {rest} more lines"] if rest else []

@@ -114,6 +114,50 @@ def test_it_is_never_longer_than_github_takes() -> None:
     assert re.search(r"… and \d+ more lines", text)
 
 
+@pytest.mark.parametrize(
+    ("gates", "length", "left"),
+    [
+        pytest.param(80, 1, "", id="as many lines as fit"),
+        pytest.param(81, 1, "… and 1 more lines", id="a line too many"),
+        # 62 lines of 401 signs, each with its end, are 24,924: another would not fit into 25,000.
+        pytest.param(62, 900, "", id="as many signs as fit"),
+        pytest.param(63, 900, "… and 1 more lines", id="too many signs"),
+    ],
+)
+def test_what_a_block_leaves_out_is_counted(gates: int, length: int, left: str) -> None:
+    shut = tuple(Gate("g", False, "y" * length) for _ in range(gates))
+    lines = build_comment(PlanProposal(SHA, BASE, shut), "production").splitlines()
+    block = lines[lines.index("```text") + 1 : lines.index("```")]
+    assert (block[-1] if left else "") == left
+    assert len(block) == gates
+    assert max(map(len, block)) <= 401
+
+
+def test_a_diff_is_shown_to_its_four_hundredth_line() -> None:
+    for fields in (399, 400):
+        diff = diff_manifests([config_map()], [config_map(**{f"k{n}": "x" for n in range(fields)})])
+        lines = build_comment(propose(diff=diff), "production").splitlines()
+        rest = len(diff.text().splitlines()) - 400
+        assert (f"… and {rest} more lines" in lines) is (rest > 0)
+
+
+def test_names_are_quoted_without_markdown_and_short() -> None:
+    head = build_comment(propose(), "*prod* `x`" + "y" * 80).splitlines()[1]
+    assert head.startswith(f"**Plan of aaaaaaa for prod x{'y' * 74}**: ")
+
+
+def test_gates_that_are_closed_or_wait_are_told_apart_and_warnings_counted() -> None:
+    for count, words in ((0, ""), (1, "; 1 warning"), (2, "; 2 warnings")):
+        gates = (
+            Gate("a", False, "no"),
+            Gate("b", False, "no"),
+            Gate("c", False, "soon", pending=True),
+            Gate("d", True, "yes", pending=True, warnings=("w",) * count),
+        )
+        head = build_comment(PlanProposal(SHA, BASE, gates), "production").splitlines()[1]
+        assert head == f"**Plan of aaaaaaa for production**: closed: a, b; waits: c{words}"
+
+
 def test_what_a_chart_makes_up_at_random_is_no_change() -> None:
     def secret(password: str, host: str) -> dict[str, object]:
         data = {"password": password, "host": host}

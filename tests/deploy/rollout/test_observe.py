@@ -169,3 +169,37 @@ def test_the_workloads_of_the_very_first_revision_are_looked_at_too(begun) -> No
     world.cluster.show = lambda _kind, items: [{**one, "status": {}} for one in items]
     with world.state.lease("x", duration=timedelta(seconds=30)) as lease:
         assert observer(world, sha, lease).unhealthy_workloads(1)
+
+
+def test_what_somebody_else_has_finished_is_not_waited_for(begun) -> None:
+    world, sha = begun
+    world.releases.leave_pending(fetch_chart(world.deps(), sha).package)
+    world.releases.repair()
+    with world.state.lease("x", duration=timedelta(seconds=30)) as lease:
+        observed = observer(world, sha, lease, applied_at=None).observe()
+    assert (observed.revision, observed.status, observed.external) == (2, "failed", False)
+
+
+def test_a_pending_revision_without_a_time_is_a_leftover_to_repair(begun) -> None:
+    world, sha = begun
+    world.releases.leave_pending(fetch_chart(world.deps(), sha).package)
+    world.releases.forget_time()
+    with world.state.lease("x", duration=timedelta(seconds=30)) as lease:
+        observed = observer(world, sha, lease, applied_at=None).observe()
+    assert (observed.pending, observed.external) == (True, False)
+
+
+def test_within_one_version_neither_the_database_nor_the_pods_are_asked(begun) -> None:
+    world, sha = begun
+    world.releases.leave_pending(fetch_chart(world.deps(), sha).package)
+    progress = world.record(sha).progress
+    same = replace(progress, version_before=progress.version_after)
+    world.database_failures = [Unavailable("no primary")]
+    with world.state.lease("x", duration=timedelta(seconds=30)) as lease:
+        observed = observer(world, sha, lease, progress=same).observe()
+    assert (observed.revision, observed.schema, observed.new_version_started) == (2, None, None)
+    assert world.database_failures, "nobody asked"
+
+
+def test_the_database_may_be_away_for_a_quarter_of_an_hour() -> None:
+    assert timedelta(minutes=15) == SCHEMA_UNKNOWN_AFTER

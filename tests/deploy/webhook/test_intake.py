@@ -288,6 +288,11 @@ def test_a_body_above_the_cap_is_turned_away_before_it_is_hashed_or_parsed(hook,
     assert asyncio.run(intake.receive_delivery(hook, headers, body)).status == 413
 
 
+@pytest.mark.parametrize("told", ["5", str(MAX_BODY_BYTES), "-1", "1e99", "", "\u0665" * 9, "\u00b2" * 9])
+def test_what_a_sender_says_of_the_length_turns_away_only_what_is_too_long(hook, merged, told) -> None:
+    assert knock(hook, "pull_request", merged, **{"Content-Length": told}).status == 202
+
+
 def test_a_queue_that_takes_nothing_is_told_as_a_failure(merged) -> None:
     def refuse(_items) -> None:
         raise Unavailable("the queue does not answer")

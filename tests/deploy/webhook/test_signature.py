@@ -20,6 +20,7 @@ from shared.deploy.webhook.event import (
     PlanEvent,
     Reject,
     read_delivery,
+    read_event,
 )
 from shared.deploy.webhook.signature import MAX_BODY_BYTES, SignatureVerdict, find_header, verify_signature
 
@@ -142,6 +143,38 @@ def test_a_push_is_accepted_without_a_pull_request_yet():
 
 def test_a_ping_is_answered_and_starts_nothing():
     assert asked(webhooks.ping_event(repository(), BASE), "ping") == Ping(TARGETS[0])
+
+
+def test_a_ping_of_what_is_not_deployed_names_what_is() -> None:
+    headers = {"X-GitHub-Event": "ping", "X-GitHub-Delivery": "d-1"}
+    payload = {"repository": {"full_name": "eve/chat"}}
+    more = (*TARGETS, DeployTarget("acme/web", "main", "production"))
+    for targets, named in ((more, "acme/chat, acme/web"), ((), "nothing: deploy.repository is unset")):
+        answer = read_event(payload, headers, targets)
+        assert answer == Reject(f"ping: eve/chat is not deployed from here; policy.yaml deploys {named}", 403)
+
+
+def test_a_form_of_more_than_eleven_fields_is_not_read_to_its_end() -> None:
+    headers = {
+        "X-GitHub-Event": "pull_request",
+        "X-GitHub-Delivery": "d-1",
+        "Content-Type": "application/x-www-form-urlencoded",
+    }
+    form = webhooks.encode_form(merge())
+    assert isinstance(read_event(b"a=1&" * 10 + form, headers, TARGETS), Accept)
+    assert read_event(b"a=1&" * 11 + form, headers, TARGETS) == Reject("the form has no field payload")
+
+
+def test_the_first_pull_request_of_a_repository_is_number_1() -> None:
+    answer = asked(changed(merge(), "pull_request.number", 1))
+    assert isinstance(answer, Accept)
+    assert answer.pull == 1
+
+
+def test_what_is_quoted_of_an_event_is_short() -> None:
+    answer = asked(changed(merge(), "action", "x" * 81))
+    assert answer == Ignore(f"the pull request was not closed but {'x' * 80}")
+    assert asked(merge(), "y" * 41) == Ignore(f"events of the kind {'y' * 40!r} are not deploys")
 
 
 @pytest.mark.parametrize(
