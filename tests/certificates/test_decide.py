@@ -140,6 +140,44 @@ def test_what_clients_refuse_is_critical(observed: ObservedCertificates, reason:
     assert any(reason in one for one in entry.reasons)
 
 
+@pytest.mark.parametrize(
+    ("observed", "now", "valid"),
+    [
+        (served(), START - timedelta(minutes=5), True),
+        (served(), START - timedelta(minutes=5, seconds=1), False),
+        (served(), START + 90 * DAY - timedelta(seconds=1), True),
+        (served(), START + 90 * DAY, False),
+        (served(error="self-signed certificate"), START + DAY, False),
+    ],
+    ids=["within the skew of clocks", "too early", "its last second", "its end", "refused"],
+)
+def test_a_host_is_valid_as_long_as_its_clients_take_it(
+    observed: ObservedCertificates, now: datetime, valid: bool
+) -> None:
+    assert judge(observed, now)["host/chat.example.org"].valid is valid
+
+
+def test_of_many_names_the_first_five_are_told() -> None:
+    names = tuple(f"{letter}.example.net" for letter in "abcdef")
+    entry = judge(served(facts(names=names)))["host/chat.example.org"]
+    assert f"is for {', '.join(names[:5])}, not for chat.example.org" in entry.reasons
+
+
+def test_of_several_issuers_only_those_are_told_that_end_before_the_certificate() -> None:
+    ends = {"R13": 20, "R12": 90, "R11": 15}
+    others = tuple(
+        facts(
+            subject=f"CN={name}", issuer="CN=root", not_before=START - 365 * DAY, not_after=START + end * DAY
+        )
+        for name, end in ends.items()
+    )
+    entry = judge(served(others=others), START + 2 * DAY)["host/chat.example.org"]
+    assert sorted(one.split()[1] for one in entry.reasons) == ["CN=R11", "CN=R13"]
+    same_end = facts(not_before=START - 900 * DAY), facts(subject="CN=R12", not_before=START - 900 * DAY)
+    late = judge(served(same_end[0], others=same_end[1:]), START + 85 * DAY, rules=PROXIED)
+    assert not any("issuer" in one for one in late["host/chat.example.org"].reasons)
+
+
 def test_an_issuer_that_ends_before_the_certificate_does_is_told_in_time() -> None:
     issuer = facts(
         subject="CN=R13", issuer="CN=root", not_before=START - 365 * DAY, not_after=START + 20 * DAY
@@ -181,6 +219,21 @@ def test_a_host_that_shows_a_certificate_of_its_own_is_told_unless_a_proxy_is_be
     assert judge(observed, rules=rules)["host/chat.example.org"].state is GOOD
 
 
+def test_a_host_that_shows_another_certificate_of_the_same_age_is_told() -> None:
+    entry = judge(served(facts(fingerprint="0" * 64)))["host/chat.example.org"]
+    assert entry.reasons == ("shows another certificate than Secret rocketchat/chat-tls (serial 1a)",)
+
+
+def test_a_host_is_compared_with_no_secret_where_none_is_known_or_readable() -> None:
+    shown = ServedChain((OLD,), "TLSv1.3")
+    nowhere = ObservedCertificates(served=((HostTarget("chat.example.org"), shown),))
+    assert judge(nowhere, START + HOUR)["host/chat.example.org"].state is GOOD
+    broken = TlsSecret("rocketchat", "chat-tls", problem="tls.crt has no readable certificate")
+    found = judge(replace(served(OLD), secrets=(broken,)), START + HOUR)
+    assert found["host/chat.example.org"].state is GOOD
+    assert found["secret/rocketchat/chat-tls"].state is CRITICAL
+
+
 def test_a_secret_that_an_ingress_names_and_that_is_not_there_is_told_only_if_it_was_looked_for() -> None:
     observed = replace(served(), secrets=())
     assert judge(observed)["host/chat.example.org"].reasons == ("Secret rocketchat/chat-tls does not exist",)
@@ -215,6 +268,25 @@ def test_a_failed_issuance_is_told_at_once_with_its_reason() -> None:
     entry = judge_managed(one, START + DAY)
     assert entry.state is WARNING
     assert entry.reasons == ("issuance failed 2 times: Challenge x is pending: connection refused",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reasons"),
+    [
+        (
+            {"failed_attempts": 1, "failure": "refused", "reason": "Pending"},
+            ("issuance failed once: refused",),
+        ),
+        ({"failed_attempts": 1, "reason": "Pending"}, ("issuance failed once: Pending",)),
+        ({"failed_attempts": 1}, ("issuance failed once",)),
+        ({"ready": False, "reason": "Pending"}, ("not ready: Pending",)),
+        ({"ready": False, "ready_since": None}, ()),
+    ],
+)
+def test_an_issuance_is_told_in_cert_managers_words_as_far_as_it_gives_any(
+    changes: dict[str, object], reasons: tuple[str, ...]
+) -> None:
+    assert judge_managed(managed(**changes), START + DAY).reasons == reasons
 
 
 @pytest.mark.parametrize(
@@ -314,6 +386,13 @@ def test_what_is_hidden_by_a_planned_stop_is_excused_until_it_has_been_too_long(
     before = judge(served())["host/chat.example.org"]
     excused = judge(BLIND, START + 3 * DAY, before=[before], offline="planned off")["host/chat.example.org"]
     assert (excused.state, excused.excused) == (UNKNOWN, True)
+    assert excused.reasons[-1] == "planned off"
+    last = judge(BLIND, START + DAY + RULES.blind_after, before=[before], offline="planned off")[
+        "host/chat.example.org"
+    ]
+    assert last.excused
+    never_seen = judge(BLIND, START + 6 * DAY, offline="planned off")["host/chat.example.org"]
+    assert never_seen.excused
     late = judge(BLIND, START + 6 * DAY, before=[before], offline="planned off")["host/chat.example.org"]
     assert (late.state, late.excused) == (UNKNOWN, False)
     unplanned = judge(BLIND, START + 3 * DAY, before=[before])["host/chat.example.org"]
@@ -338,6 +417,24 @@ def test_a_state_keeps_its_beginning_until_it_changes() -> None:
     assert second.since == START
     over = judge(served(), START + 2 * HOUR, before=[second])["host/chat.example.org"]
     assert over.since == START + 2 * HOUR
+
+
+def test_a_state_that_is_excused_no_longer_begins_anew() -> None:
+    excused = judge(BLIND, START, offline="planned off")["host/chat.example.org"]
+    alarmed = judge(BLIND, START + HOUR, before=[excused])["host/chat.example.org"]
+    assert (alarmed.state, alarmed.since) == (UNKNOWN, START + HOUR)
+    # A record from before its beginning was kept.
+    old = judge(BLIND, START + HOUR, before=[replace(alarmed, since=None)])["host/chat.example.org"]
+    assert old.since == START + HOUR
+
+
+def test_of_one_state_they_come_by_kind_and_name() -> None:
+    items = tuple(
+        ExpiringItem(kind, name, START, START + 90 * DAY)
+        for kind, name in ((SourceKind.VAULT, "b"), (SourceKind.VAULT, "a"), (SourceKind.KUBECONFIG, "c"))
+    )
+    found = judge_certificates(ObservedCertificates(items=items), RULES, START + DAY, {}, "")
+    assert [one.key for one in found] == ["kubeconfig/c", "vault/a", "vault/b"]
 
 
 def test_the_worst_comes_first_and_unknown_before_warning() -> None:
