@@ -105,6 +105,29 @@ def test_who_changed_a_setting_and_when_is_told_if_it_is_known() -> None:
     assert found["chat.registration"].changed == "changed 2026-03-01 12:00Z by mallory"
     assert found["chat.session-length"].changed == "changed 2026-03-01 12:00Z, by whom is not known"
     assert found["chat.csp"].changed == ""
+    for change, told in ((SettingChange(None, "eve"), "changed by eve"), (SettingChange(None), "")):
+        found = judge(replace(GOOD, changes={"Accounts_RegistrationForm": change}))
+        assert found["chat.registration"].changed == told
+
+
+@pytest.mark.parametrize(
+    ("want", "told", "fix"),
+    [
+        (("equals", True), "True", True),
+        (("at_least", 14), "at least 14", 14),
+        (("at_most", 30), "at most 30", 30),
+        (("one_of", ["a", "b"]), "'a' or 'b'", None),
+        (("empty", True), "nothing", None),
+        (("lacks", "admin"), "anything but admin", None),
+        (("contains", "x"), "contains x", None),
+    ],
+)
+def test_what_is_wanted_is_told_and_set_only_where_one_value_is_right(
+    want: tuple[str, Any], told: str, fix: Any
+) -> None:
+    rule = SettingRule("x", "X", RuleSeverity.WARNING, want, "why")
+    assert judge_setting(rule, {"X": 1}, {}).wanted == told
+    assert find_fix(rule) == fix
 
 
 def test_permissions_that_others_hold_are_told_and_missing_ones_are_not_safe() -> None:
@@ -114,6 +137,28 @@ def test_permissions_that_others_hold_are_told_and_missing_ones_are_not_safe() -
     assert found["permission.assign-admin-role"].verdict is MISSED
     assert found["permission.assign-admin-role"].seen == "held by admin, moderator"
     assert found["permission.access-permissions"].verdict is AuditVerdict.ABSENT
+
+
+def test_a_permission_that_nobody_holds_is_safe() -> None:
+    found = judge(replace(GOOD, permissions={**HELD, "assign-admin-role": frozenset()}))
+    one = found["permission.assign-admin-role"]
+    assert (one.verdict, one.seen, one.wanted) == (MET, "held by nobody", "at most admin")
+
+
+def test_administrators_at_the_limits_are_fine_and_named() -> None:
+    last = replace(ANNA, username="Bob", last_login=NOW - 90 * DAY)
+    found = judge(replace(GOOD, accounts=(last, ANNA)), admins=2)
+    assert not [rule for rule in missed(found) if rule.startswith("admins")]
+    assert found["admins.count"].seen == "Bob, anna"
+    assert found["admins.two-factor/bob"].seen == "Bob has a second factor"
+    assert found["admins.stale/bob"].seen == "Bob signed in last 2025-12-01"
+    assert "admins.none" not in found
+    careless = replace(ANNA, has_second_factor=False, last_login=None)
+    found = judge(replace(GOOD, accounts=(careless,)))
+    assert found["admins.two-factor/anna"].seen == "anna has no second factor"
+    assert found["admins.stale/anna"].seen == "never signed in"
+    off = judge(replace(GOOD, accounts=(replace(ANNA, active=False),)))
+    assert off["admins.none"].verdict is MISSED
 
 
 def test_administrators_without_a_second_factor_stale_ones_and_too_many_are_told() -> None:
@@ -135,23 +180,34 @@ def test_tokens_that_bypass_the_second_factor_and_old_ones_are_told() -> None:
     fresh = AccessToken("ci", NOW - DAY, bypasses_two_factor=True)
     old = AccessToken("old", NOW - 366 * DAY, bypasses_two_factor=False)
     unknown = AccessToken("odd", None, bypasses_two_factor=False)
-    bot = replace(ANNA, username="bot", is_admin=False, tokens=(fresh, old, unknown))
+    year = AccessToken("a year", NOW - 365 * DAY, bypasses_two_factor=False)
+    bot = replace(ANNA, username="bot", is_admin=False, tokens=(fresh, old, unknown, year))
     boss = replace(ANNA, tokens=(fresh,))
     found = judge(replace(GOOD, accounts=(boss, bot)))
     assert found["tokens/anna/ci/bypass"].severity is RuleSeverity.CRITICAL
     assert found["tokens/bot/ci/bypass"].severity is RuleSeverity.WARNING
     assert found["tokens/bot/old/age"].verdict is MISSED
     assert found["tokens/bot/odd/age"].verdict is UNKNOWN
+    assert found["tokens/bot/old/age"].seen == "bot: token old is 366 d old"
     assert "tokens/bot/ci/age" not in found
+    assert "tokens/bot/a_year/age" not in found
+    assert "tokens/bot/old/bypass" not in found
 
 
 def test_dangerous_webhooks_are_told_and_harmless_ones_are_not() -> None:
     hooks = (
         ChatIntegration("deploys", incoming=True, runs_script=True, posts_as="anna"),
         ChatIntegration("alerts", incoming=True, runs_script=False, posts_as="alert.bot"),
-        ChatIntegration("out", incoming=False, runs_script=False, urls=("http://x", "https://y")),
+        ChatIntegration("out", incoming=False, runs_script=False, urls=("https://y", "http://x")),
+        ChatIntegration("told", incoming=False, runs_script=False, posts_as="anna"),
+        ChatIntegration("retired", incoming=True, runs_script=False, posts_as="former"),
     )
-    found = {r for r in missed(judge(replace(GOOD, integrations=hooks))) if r.startswith("integrations")}
+    former = replace(ANNA, username="former", is_admin=False)
+    found = {
+        r
+        for r in missed(judge(replace(GOOD, integrations=hooks, accounts=(ANNA, former))))
+        if r.startswith("integrations")
+    }
     assert found == {"integrations/deploys/script", "integrations/deploys/admin", "integrations/out/http"}
 
 
@@ -175,6 +231,12 @@ ENTRA = {
         ({f"{BASE}-url": "https://login.microsoftonline.com/common"}, {"oauth/entra/tenant"}),
         ({f"{BASE}-url": "https://login.microsoftonline.com/common/"}, {"oauth/entra/tenant"}),
         ({f"{BASE}-token_path": "/organizations/oauth2/v2.0/token"}, {"oauth/entra/tenant"}),
+        ({f"{BASE}-authorize_path": "/common/oauth2/v2.0/authorize"}, {"oauth/entra/tenant"}),
+        ({f"{BASE}-identity_path": "/consumers/me"}, {"oauth/entra/tenant"}),
+        ({f"{BASE}-url": None}, {"oauth/entra/https"}),
+        ({f"{BASE}-secret": True}, set()),
+        ({BASE: "true", f"{BASE}-merge_users": True}, set()),
+        ({"Accounts_OAuth_Github": True}, set()),
         ({BASE: False, f"{BASE}-merge_users": True}, set()),
     ],
 )
@@ -183,6 +245,33 @@ def test_a_provider_by_which_one_becomes_somebody_else_is_told(
 ) -> None:
     findings = {one.id: one for one in judge_oauth({**ENTRA, **change})}
     assert missed(findings) == found
+
+
+def test_by_which_field_accounts_are_merged_is_told() -> None:
+    for change, told in (
+        ({f"{BASE}-merge_users": True}, "merge_users is on, by username"),
+        ({f"{BASE}-merge_users": True, f"{BASE}-key_field": "email"}, "merge_users is on, by email"),
+        ({}, "merge_users is off"),
+    ):
+        findings = {one.id: one for one in judge_oauth({**ENTRA, **change})}
+        assert findings["oauth/entra/merge"].seen == told
+        assert findings["oauth/entra/tenant"].seen == "one tenant"
+
+
+def test_saml_that_is_set_up_well_misses_nothing() -> None:
+    saml = "SAML_Custom_Default"
+    good = {
+        saml: True, f"{saml}_cert": "MII", f"{saml}_signature_validation_type": "All",
+        f"{saml}_signature_algorithm": "SHA512", f"{saml}_validate_logout_request_signature": True,
+        f"{saml}_validate_logout_response_signature": True,
+    }  # fmt: skip
+    found = judge(with_settings(**good))
+    assert {one.verdict for rule, one in found.items() if rule.startswith("saml")} == {MET}
+    careless = judge(with_settings(**{**good, f"{saml}_validate_logout_request_signature": False}))
+    logout = careless["saml/validate_logout_request_signature"]
+    assert (logout.verdict, logout.severity, logout.wanted) == (MISSED, RuleSeverity.WARNING, "True")
+    absent = judge(with_settings(**{**good, f"{saml}_cert": None}))
+    assert absent["saml/certificate"].seen == "no certificate is set"
 
 
 def test_saml_without_a_certificate_or_with_weak_signatures_is_told() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from shared.kernel.errors import UsageError
 from shared.policy import parse_policy
-from shared.secrets_rotation.decide import find_obstacle, judge_secret
+from shared.secrets_rotation.decide import find_obstacle, is_lost, judge_secret
 from shared.secrets_rotation.model import (
     HomeState,
     RotationJournal,
@@ -77,6 +78,53 @@ def test_a_home_that_was_written_after_the_rotation_was_changed_by_hand() -> Non
     assert judge_secret(entry(), homes, journal(RotationStep.DONE, 10), "", NOW, DAY).reasons != ()
 
 
+def test_a_home_that_is_older_than_the_rotation_it_took_part_in_makes_nothing_older() -> None:
+    homes = [HomeState(ONE, NOW - 30 * DAY), HomeState(TWO, NOW - 20 * DAY)]
+    status = judge_secret(entry(), homes, journal(RotationStep.DONE, 10), "", NOW, DAY)
+    assert (status.changed, status.reasons) == (NOW - 10 * DAY, ())
+
+
+def test_a_secret_without_homes_is_as_old_as_its_rotation() -> None:
+    done = journal(RotationStep.DONE, 10)
+    assert judge_secret(entry(), [], done, "", NOW, DAY).changed == NOW - 10 * DAY
+    assert judge_secret(entry(), [], None, "", NOW, DAY).reasons == ("how old it is cannot be seen",)
+
+
+def test_a_record_that_cannot_be_read_and_what_is_left_to_people_are_told() -> None:
+    left = replace(journal(RotationStep.DONE, 10), remains="delete the old key")
+    status = judge_secret(entry(), [HomeState(ONE)], left, "its journal is damaged", NOW, DAY)
+    assert status.reasons == ("its journal is damaged", "to be done by a person: delete the old key")
+
+
+@pytest.mark.parametrize(
+    ("changed", "ends", "due", "state", "age"),
+    [
+        (10, (20, 40), 6, SecretState.DUE_SOON, ("10 d old",)),
+        (10, (14,), 0, SecretState.DUE, ("10 d old",)),
+        (10, (200,), 80, SecretState.GOOD, ()),
+        (None, (20,), 6, SecretState.UNKNOWN, ("how old it is cannot be seen",)),
+        (None, (14,), 0, SecretState.DUE, ("how old it is cannot be seen",)),
+    ],
+    ids=["the first end", "its end is near", "policy comes first", "unknown age", "unknown age, near"],
+)
+def test_a_secret_that_ends_by_itself_is_due_before_its_first_end(
+    changed: int | None, ends: tuple[int, ...], due: int, state: SecretState, age: tuple[str, ...]
+) -> None:
+    at = None if changed is None else NOW - changed * DAY
+    homes = [HomeState(ONE, at, expires=NOW + end * DAY) for end in ends]
+    homes.append(HomeState(TWO, at))
+    status = judge_secret(entry(), homes, None, "", NOW, 14 * DAY)
+    assert (status.state, status.due) == (state, NOW + due * DAY)
+    told = f"its home says that it ends {NOW + min(ends) * DAY:%Y-%m-%d %H:%M}Z"
+    assert sorted(status.reasons) == sorted([told, *age])
+
+
+def test_a_step_is_lost_once_it_took_longer_than_it_may() -> None:
+    one = journal(RotationStep.STORED, 1)
+    assert not is_lost(one, NOW, DAY)
+    assert is_lost(one, NOW + timedelta(seconds=1), DAY)
+
+
 @pytest.mark.parametrize(
     ("step", "state"),
     [(RotationStep.STORED, SecretState.ROTATING), (RotationStep.UNDOING, SecretState.UNDOING)],
@@ -100,14 +148,37 @@ def test_what_is_resumed_waits_for_nothing_that_a_beginning_waits_for() -> None:
     assert find_obstacle(entry(), ["backup x"], "off", resuming=True) == ""
 
 
+def test_what_only_a_person_can_change_is_not_begun_nor_resumed() -> None:
+    by_hand = entry(kind="other", automatic=False, users=())
+    fixed = entry(homes=(FIRST, "setting:MONGODB_URI"), automatic=False)
+    for resuming in (False, True):
+        assert "is rotated by hand" in find_obstacle(by_hand, [], "", resuming=resuming)
+        assert find_obstacle(fixed, [], "", resuming=resuming) == (
+            "Groundcrew cannot write to setting:MONGODB_URI: move it to a Key Vault or a Secret"
+        )
+    published = entry(
+        kind="signing-key", homes=("key-vault:kv-chat/key",), published=("setting:PUBLIC",), users=(),
+        automatic=False,
+    )  # fmt: skip
+    assert "cannot write to setting:PUBLIC" in find_obstacle(published, [], "")
+
+
+def test_a_credential_of_the_cluster_needs_the_machine_wherever_it_is_kept() -> None:
+    outside = entry(homes=("key-vault:kv-chat/uri",), readers=("app:MONGODB_URI",))
+    assert find_obstacle(outside, [], "off until Mon") == "waiting for the machine: off until Mon"
+    assert find_obstacle(outside, [], "") == ""
+
+
 @pytest.mark.parametrize(
     ("homes", "readers", "waits"),
     [
         (("key-vault:kv-chat/webhook",), ("app:STORAGE_KEY",), False),
         ((FIRST,), ("app:STORAGE_KEY",), True),
+        (("key-vault:kv-chat/webhook", FIRST), ("app:STORAGE_KEY",), True),
+        (("key-vault:kv-chat/webhook",), ("app:STORAGE_KEY", CHAT), True),
         (("key-vault:kv-chat/webhook",), (CHAT,), True),
     ],
-    ids=["neither", "a home in the cluster", "a reader in the cluster"],
+    ids=["neither", "a home in the cluster", "one of two homes", "one of two readers", "a reader there"],
 )
 def test_what_is_kept_and_read_outside_of_the_cluster_needs_no_machine(
     homes: tuple[str, ...], readers: tuple[str, ...], waits: bool

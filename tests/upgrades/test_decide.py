@@ -101,7 +101,29 @@ def test_names_are_told_in_one_sentence_and_many_are_cut() -> None:
     (loss,) = assess_losses([SCRIPTS], observe(SCRIPTS, ProbeSubject("jira"), ProbeSubject("grafana")))
     assert loss.text == "9.0.0: `jira`, `grafana` will fail"
     many = [ProbeSubject(f"s{number}") for number in range(11)]
-    assert assess_losses([SCRIPTS], observe(SCRIPTS, *many))[0].text.endswith("`s7` and 3 more will fail")
+    for number, end in (
+        (8, "`s7` will fail"),
+        (9, "`s7` and 1 more will fail"),
+        (11, "`s7` and 3 more will fail"),
+    ):
+        assert assess_losses([SCRIPTS], observe(SCRIPTS, *many[:number]))[0].text.endswith(end)
+
+
+def test_what_is_counted_is_summed_up_and_said_to_be_the_least_where_it_is() -> None:
+    rule = replace(SCRIPTS, probe=ProbeKind.MESSAGE_LINKS, consequence="{count} messages lose their links")
+    rooms = (ProbeSubject("a", 900), ProbeSubject("b", 200))
+    for at_least, count in ((False, "1,100"), (True, "at least 1,100")):
+        results = {(rule.probe, rule.parameter): ProbeResult(rooms, at_least=at_least)}
+        (loss,) = assess_losses([rule], UpgradeObservation(results))
+        assert loss.text == f"9.0.0: {count} messages lose their links"
+
+
+def test_each_provider_is_told_by_itself() -> None:
+    unused = ProbeSubject("old", 0, 0, 160)
+    losses = assess_losses([PRIVATE], observe(PRIVATE, unused, KEYCLOAK))
+    assert [loss.locks_out for loss in losses] == [True, False]
+    losses = assess_losses([OAUTH], observe(OAUTH, unused, KEYCLOAK, unknown="timeout", modules=None))
+    assert [(loss.locks_out, loss.unknown) for loss in losses] == [(True, True), (True, True), (False, True)]
 
 
 def test_what_was_counted_is_not_hidden_by_what_could_not_be() -> None:
@@ -124,4 +146,6 @@ def test_what_locks_somebody_out_is_told_first() -> None:
         },
         frozenset(),
     )
-    assert [loss.rule for loss in assess_losses([SCRIPTS, OAUTH], found)] == ["oauth", "scripts"]
+    again = replace(SCRIPTS, id="uncounted", probe=ProbeKind.REQUESTING_SCRIPTS)
+    told = [loss.rule for loss in assess_losses([SCRIPTS, again, OAUTH], found)]
+    assert told == ["oauth", "uncounted", "scripts"]
