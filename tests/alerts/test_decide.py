@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from shared.alerts.decide import MAX_KNOWN, AlertPlan, decide_again, decide_alerts, make_explain
 from shared.alerts.model import Alert, KnownAlert, PlannedDowntime
 from shared.notifications.model import Severity
+from shared.notifications.silence import Silence
 from shared.policy.alerts import AlertPolicy
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -151,6 +152,35 @@ def test_what_is_over_for_a_day_is_forgotten_and_what_fires_is_not() -> None:
     assert list(later) == ["f2"]
 
 
+def test_what_fires_is_forgotten_after_thirty_days_without_a_word_of_it() -> None:
+    known = after(FIRING).known
+    thirty = timedelta(days=30)
+    assert decide_alerts(known, [], nothing, NOW + thirty - timedelta(seconds=1), REPEAT).known
+    assert not decide_alerts(known, [], nothing, NOW + thirty, REPEAT).known
+    over = after(FIRING, OVER).known
+    assert decide_alerts(over, [], nothing, NOW + timedelta(hours=23, minutes=59), REPEAT).known
+
+
+def test_of_too_many_those_that_are_over_go_first_and_then_the_oldest() -> None:
+    def entry(number: int, *, firing: bool, minutes: int) -> KnownAlert:
+        alert = replace(FIRING, fingerprint=f"x{number}", firing=firing)
+        return KnownAlert(alert, NOW - timedelta(minutes=minutes), NOW)
+
+    known = {f"x{n}": entry(n, firing=n != 5, minutes=9 if n == 7 else 1) for n in range(MAX_KNOWN)}
+    assert len(decide_alerts(known, [], nothing, NOW, REPEAT).known) == MAX_KNOWN
+    more = replace(FIRING, fingerprint="new")
+    assert set(known) - set(decide_alerts(known, [more], nothing, NOW, REPEAT).known) == {"x5"}
+    others = [more, replace(FIRING, fingerprint="newer")]
+    assert set(known) - set(decide_alerts(known, others, nothing, NOW, REPEAT).known) == {"x5", "x7"}
+
+
+def test_a_start_that_lies_too_far_ahead_makes_nothing_else_old() -> None:
+    skew = timedelta(minutes=10)
+    for ahead, told in ((skew, ()), (skew + timedelta(seconds=1), (FIRING,))):
+        known = after(replace(FIRING, starts_at=NOW + ahead)).known
+        assert decide_alerts(known, [FIRING], nothing, NOW, REPEAT).tell == told
+
+
 def test_a_flood_is_told_but_not_all_of_it_remembered() -> None:
     flood = [replace(FIRING, fingerprint=f"x{number}") for number in range(MAX_KNOWN + 500)]
     plan = decide_alerts({}, flood, nothing, NOW, REPEAT)
@@ -173,6 +203,10 @@ OFF = (PlannedDowntime("rocketchat", ("rocketchat", "chat.example.org", "node-*"
         pytest.param({"targets": ("chat.example.org.evil.test",)}, False, id="a longer name"),
         pytest.param({"targets": ("http://[broken",)}, False, id="no address"),
         pytest.param({"targets": ()}, False, id="no machine"),
+        pytest.param({"targets": ("",)}, False, id="an empty one"),
+        pytest.param({"targets": ("https://",)}, False, id="an address without a host"),
+        pytest.param({"targets": ("rocketchat:http",)}, False, id="no port"),
+        pytest.param({"targets": (":9100",)}, False, id="a port alone"),
         pytest.param({"labels": {}}, False, id="not about availability"),
         pytest.param({"labels": {"availability": "false"}}, False, id="another value"),
         pytest.param({"labels": {}, "name": "VMHeartbeatMissing"}, True, id="by its name"),
@@ -183,3 +217,18 @@ def test_downtime_explains_availability_of_the_machine_and_nothing_else(change, 
     reason = make_explain(OFF, policy)(replace(FIRING, **change))
     assert bool(reason) is explained
     assert make_explain((), policy)(replace(FIRING, **change)) == ""
+
+
+def test_of_several_machines_the_one_that_it_is_about_is_named() -> None:
+    more = (PlannedDowntime("builder", ("builder",), "on holiday"), *OFF)
+    policy = AlertPolicy.model_validate({"availability": ("RocketChat*",)})
+    explain = make_explain(more, policy)
+    assert explain(FIRING) == "rocketchat is off by plan (outside of its windows)"
+    assert explain(replace(FIRING, targets=("builder",))) == "builder is off by plan (on holiday)"
+
+
+def test_a_silence_explains_an_alert_that_no_downtime_does() -> None:
+    silence = Silence("alerts", True, NOW, NOW + REPEAT, "ana", "moving")
+    explain = make_explain((), AlertPolicy(), [silence])
+    assert explain(FIRING) == f"silenced: {silence}"
+    assert not make_explain((), AlertPolicy(), [replace(silence, what="backup")])(FIRING)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -78,6 +79,11 @@ def test_a_server_without_days_left_is_read_only(days: int | None, status: Probe
     assert judge_read_only(days).status is status
 
 
+def test_how_many_days_are_left_is_told() -> None:
+    assert judge_read_only(1).reason == "read-only in 1 days unless it reports its statistics"
+    assert judge_read_only(-1).reason == "the licence rules a restriction out"
+
+
 @pytest.mark.parametrize(
     ("trip", "status", "reason"),
     [
@@ -107,6 +113,17 @@ def test_only_the_stream_shows_that_a_message_arrives(
 )
 def test_only_the_same_bytes_are_an_upload(trip: UploadTrip, status: ProbeStatus) -> None:
     assert judge_upload(trip).status is status
+
+
+def test_what_an_upload_came_to_is_told_with_what_was_left_behind() -> None:
+    for trip, told in (
+        (UploadTrip(True), "uploaded and read back"),
+        (UploadTrip(False), "the file came back with other bytes"),
+        (UploadTrip(False, "HTTP 404"), "HTTP 404"),
+        (UploadTrip(None, "elsewhere"), "uploaded, not read back: elsewhere"),
+    ):
+        assert judge_upload(trip).reason == told
+        assert judge_upload(replace(trip, left_behind="refused")).reason == f"{told}; not deleted: refused"
 
 
 @pytest.mark.parametrize(
@@ -140,7 +157,12 @@ def out(name: str, failed: bool | None = None) -> IntegrationState:
         pytest.param([], OK, "none calls others", id="none"),
         pytest.param([IntegrationState("in", script_error=True)], FAILED, "does not compile", id="script"),
         pytest.param([out("known", True), out("ci", False)], OK, "1 of 1", id="ignored"),
-        pytest.param([out(f"i{n}", True) for n in range(7)], FAILED, "and 2 more", id="many"),
+        pytest.param([out(f"i{n}", True) for n in range(7)], FAILED, "i4 (http on 2026", id="the fifth"),
+        pytest.param([out(f"i{n}", True) for n in range(7)], FAILED, ") and 2 more", id="many"),
+        pytest.param([out(f"i{n}", True) for n in range(6)], FAILED, ") and 1 more", id="one more"),
+        pytest.param([out("a", False), out("b", False), out("c")], OK, "2 of 3 outgoing ones", id="two"),
+        pytest.param([out("a", False), IntegrationState("in")], OK, "1 of 1 outgoing ones", id="and one in"),
+        pytest.param([out("a"), IntegrationState("in", failed=False)], UNKNOWN, "none of 1", id="in only"),
     ],
 )  # fmt: skip
 def test_an_integration_counts_by_its_last_call(
@@ -149,6 +171,25 @@ def test_an_integration_counts_by_its_last_call(
     found = judge_integrations(states, {"known"})
     assert found.status is status
     assert reason in found.reason
+
+
+def test_five_that_failed_are_all_named() -> None:
+    found = judge_integrations([out(f"i{n}", True) for n in range(5)], ())
+    assert found.reason.startswith("5 of 5 failed: i0 (")
+    assert found.reason.count("http on") == 5
+    assert "more" not in found.reason
+
+
+def test_a_fault_is_told_with_the_step_and_the_time_as_far_as_they_are_known() -> None:
+    for fault, told in (
+        (IntegrationState("a", failed=True, step="http", at=NOW), f"a (http on {NOW:%Y-%m-%d %H:%M})"),
+        (IntegrationState("a", failed=True), "a (no step)"),
+        (
+            IntegrationState("a", script_error=True, failed=True, step="http"),
+            "a (its script does not compile)",
+        ),
+    ):
+        assert judge_integrations([fault], ()).reason == f"1 of 1 failed: {told}"
 
 
 def run(at: datetime = NOW, **statuses: ProbeStatus) -> ProbeRun:

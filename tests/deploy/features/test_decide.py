@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.deploy.features.decide import FeatureEvidence, SealedBackup, decide_features
+from shared.deploy.features.decide import FeatureEvidence, FeaturePlan, SealedBackup, decide_features
 from shared.deploy.model import Gate
 from shared.mongodb.model import FeatureState
 
@@ -118,3 +118,12 @@ def test_a_change_that_stopped_at_its_end_is_not_taken_for_two_steps() -> None:
     """The version is the new one already, the target still stands: only to be finished."""
     plan = decide_features(replace(WELL, state=FeatureState("8.2.11", "8.2", "8.2")), NOW)
     assert (plan.done, plan.problems) == (False, ())
+
+
+def test_a_version_that_could_not_be_read_is_called_unknown() -> None:
+    assert (
+        str(FeaturePlan("8.0.4", "", "8.0")) == "feature compatibility version unknown to 8.0 (MongoDB 8.0.4)"
+    )
+    assert (
+        str(FeaturePlan("8.0.4", "7.0", "8.0")) == "feature compatibility version 7.0 to 8.0 (MongoDB 8.0.4)"
+    )
