@@ -11,7 +11,7 @@ from shared.kernel.errors import NotFound, UsageError
 from shared.policy.values import parse_window
 from shared.power import job as power
 from shared.power.forecast import forecast_spans
-from shared.power.overrides import Override, describe_span, desired_state, parse_override
+from shared.power.overrides import Override, describe_span, desired_state, next_change, parse_override
 from shared.power.schedule import Schedule
 from tests.support.power_world import berlin as at
 
@@ -147,6 +147,31 @@ def test_since_when_the_machine_is_wanted_so_is_the_last_change_of_what_rules(
 ) -> None:
     desired = desired_state(Schedule(BERLIN, (parse_window("Mon-Fri 07:00-19:00"),)), orders, now)
     assert (desired.up, desired.since) == (up, since)
+
+
+def test_without_a_window_only_orders_change_anything() -> None:
+    never = Schedule(BERLIN, ())
+    off = Override(False, at("10:00"), at("12:00"), at("9:00"))
+    up = Override(True, at("10:00"), at("12:00"), at("9:00"))
+    assert next_change(never, [off], at("9:00")) is None
+    assert next_change(never, [up], at("9:00")) == at("10:00")
+    assert next_change(never, [up], at("11:00")) == at("12:00")
+    # One that ends before it begins is none, and neither is one that has ended.
+    assert next_change(never, [Override(True, at("10:00"), at("10:00"), at("9:00"))], at("9:00")) is None
+    assert next_change(never, [up], at("12:00")) is None
+
+
+@pytest.mark.parametrize("when", ["2026-03-02 13:00", "2026-03-02 12:00"])
+def test_an_order_that_ends_now_or_before_is_refused(when: str) -> None:
+    with pytest.raises(UsageError, match="end in the past"):
+        parse_override(f"up until {when}", BERLIN, MONDAY)
+    assert parse_override("up until 2026-03-02 13:01", BERLIN, MONDAY).until == at("13:01")
+
+
+def test_for_how_long_is_counted_from_now_and_from_the_start_of_what_begins_later() -> None:
+    assert parse_override("up for 90 minutes", BERLIN, MONDAY).until == at("14:30")
+    later = parse_override("off from tomorrow 8:00 for 90 minutes", BERLIN, MONDAY)
+    assert (later.start, later.until) == (at("8:00", 3), at("9:30", 3))
 
 
 def test_an_order_that_begins_at_this_moment_is_described_without_a_start() -> None:

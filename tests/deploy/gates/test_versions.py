@@ -11,8 +11,12 @@ from shared.deploy.gates.versions import (
     app_version_gate,
     chart_notes,
     headroom_gate,
+    is_minor_release,
     mongodb_gate,
     mongodb_upgrade_gate,
+    newer_version,
+    series_before,
+    unknown_version_gate,
 )
 from shared.deploy.ordering import (
     QueuedDeploy,
@@ -147,6 +151,142 @@ def test_the_way_over_a_skipped_major_is_named():
 
 
 @pytest.mark.parametrize(
+    ("compatible", "server", "hint"),
+    [
+        (("9.0", "8.2", "x"), "7.0.14", "Upgrade MongoDB to 8.2 first, one release series at a time"),
+        (("6.0", "x"), "7.0.14", "Deploy a Rocket.Chat that lists MongoDB 7.0: 9.1.0 is too old for it"),
+        (("x",), "7.0.14", ""),
+        ((), "7.0.14", ""),
+    ],
+)
+def test_which_way_mongodb_and_rocket_chat_come_together_is_told(compatible, server, hint):
+    gate = mongodb_gate("9.1.0", compatible, server)
+    assert gate.hint == hint
+    assert (
+        gate.reason == f"Rocket.Chat 9.1.0 works with MongoDB {', '.join(compatible) or 'none'}, not 7.0.14"
+    )
+
+
+@pytest.mark.parametrize(
+    ("compatible", "server", "passed"),
+    [
+        (("8.2",), "8.3.0", True),  # a minor release of the major that is listed
+        (("8.3",), "8.2.4", False),
+        (("5.0",), "5.1.0", True),
+        (("4.0",), "4.0.9", True),
+        (("9.0",), "8.3.0", False),
+        (("x",), "8.3.0", False),
+    ],
+)
+def test_an_entry_covers_what_comes_after_it_within_its_major(compatible, server, passed):
+    assert mongodb_gate("9.1.0", compatible, server).passed is passed
+
+
+@pytest.mark.parametrize(
+    ("series", "before"),
+    [
+        ("3.6", []),
+        ("4.4", ["4.2"]),
+        ("5.0", ["4.4"]),
+        ("8.0", ["7.0"]),
+        ("8.2", ["8.0"]),
+        ("8.3", ["8.2"]),
+        ("8.4", ["8.3"]),
+        ("9.0", ["8.3", "8.0"]),
+    ],
+)
+def test_a_series_follows_the_one_before_and_a_major_the_major_before_too(series, before):
+    assert series_before(series) == before
+
+
+@pytest.mark.parametrize(
+    ("series", "minor"),
+    [("4.4", False), ("5.0", False), ("5.1", True), ("8.0", False), ("8.2", True), ("6.3", True)],
+)
+def test_from_5_on_what_is_not_x_0_is_a_minor_release(series, minor):
+    assert is_minor_release(series) is minor
+
+
+def test_the_next_series_is_called_so_only_where_both_are_known():
+    known = mongodb_upgrade_gate("8.0.15", "8.2.4", "8.0")
+    assert known.reason == "MongoDB goes from 8.0 to 8.2, the next release series"
+    unknown = mongodb_upgrade_gate("8.3.1", "8.4.0", "8.3")
+    assert unknown.reason == "MongoDB goes from 8.3 to 8.4"
+    assert unknown.warnings == ("8.4 is not a known series (known up to 8.3): see its release notes",)
+    both = mongodb_upgrade_gate("9.0.1", "9.2.0", "9.0")
+    assert both.warnings[0].startswith("9.0, 9.2 is not a known series")
+    assert mongodb_upgrade_gate("8.2.1", "8.2.4").reason == "MongoDB stays in 8.2"
+    down = mongodb_upgrade_gate("8.2.4", "8.0.15").reason
+    assert down == "MongoDB would be downgraded from 8.2.4 to 8.0.15"
+    for current, target in (("x", "8.0.0"), ("8.0.0", "x")):
+        assert "cannot be compared" in mongodb_upgrade_gate(current, target).reason
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "newer"),
+    [
+        ("8.2.0", "8.1.0", "8.2.0"),
+        ("8.1.0", "8.2.0", "8.2.0"),
+        ("v8.2.0", "8.2.0", "v8.2.0"),  # of equals the first
+        ("8.2.0", "", "8.2.0"),
+        ("", "8.2.0", "8.2.0"),
+        ("x", "8.2.0", "8.2.0"),
+        ("8.2.0", "x", "8.2.0"),
+        ("", "", ""),
+    ],
+)
+def test_of_two_versions_the_newer_is_found_even_if_one_is_none(one, other, newer):
+    assert newer_version(one, other) == newer
+
+
+def test_why_a_version_is_not_known_is_told_with_what_to_do():
+    nothing = unknown_version_gate("x:1", "", target_known=False)
+    assert (nothing.passed, nothing.reason) == (False, "nothing that starts Rocket.Chat was found")
+    assert nothing.hint == "Call the container rocketchat, or the image rocket.chat"
+    target = unknown_version_gate("x:1", "y@sha256:1", target_known=False)
+    assert target.reason == "which version y@sha256:1 is cannot be told"
+    before = unknown_version_gate("x@sha256:1", "y:2", target_known=True)
+    assert (before.passed, before.reason) == (
+        False, "which version x@sha256:1 is, which runs now, cannot be told",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("current", "target", "reason"),
+    [
+        ("", "8.2.0", "first install of 8.2.0"),
+        ("8.2.0", "8.2.0", "stays at 8.2.0"),
+        ("7.13.0", "8.0.0", "goes from 7.13.0 to 8.0.0"),
+        ("6.13.0", "8.0.0", "from 6.13.0 to 8.0.0 skips major 7"),
+        ("8.2.0", "8.1.9", "goes back from 8.2.0 to 8.1.9: migrations are one-way"),
+        ("develop", "8.2.0", "what runs calls itself 'develop'"),
+        ("8.2.0", "latest", "'latest' is not a version"),
+    ],
+)
+def test_which_way_rocket_chat_goes_is_told(current, target, reason):
+    gate = app_version_gate(current, target)
+    assert gate.reason == reason
+    assert ("7.x" in gate.hint) is ("skips" in reason)
+
+
+@pytest.mark.parametrize(
+    ("current", "target", "notes"),
+    [
+        ("6.9.9", "7.0.0", ["chart 7.0 runs", "the chart goes from 6.9.9 to 7.0.0"]),
+        ("6.9.9", "7.2.1", ["chart 7.0 runs", "the chart goes from 6.9.9 to 7.2.1"]),
+        ("7.0.0", "8.0.0", ["the chart goes from 7.0.0 to 8.0.0"]),
+        ("5.0.0", "6.9.9", ["the chart goes from 5.0.0 to 6.9.9"]),
+        ("7.0.0", "6.9.9", []),
+        ("7.0.0", "x", []),
+    ],
+)
+def test_each_note_of_a_chart_is_told_where_it_applies(current, target, notes):
+    found = chart_notes(current, target)
+    assert len(found) == len(notes)
+    assert all(one.startswith(begin) for one, begin in zip(found, notes, strict=True))
+
+
+@pytest.mark.parametrize(
     ("current", "target", "passed"),
     [
         ("", "8.2.0", True),
@@ -217,6 +357,12 @@ GIB = float(1 << 30)
             Headroom(None, 1 * GIB), Headroom(2 * GIB, 5 * GIB), False, False, id="short wins over unknown"
         ),
         pytest.param(Headroom(0.0, 0.0), Headroom(0.0, 0.0), True, False, id="nothing is needed"),
+        pytest.param(Headroom(4 * GIB, 4 * GIB), Headroom(None, GIB), False, True, id="need is unknown"),
+        pytest.param(Headroom(4 * GIB, None), Headroom(GIB, GIB), False, True, id="disk is unknown"),
+        pytest.param(Headroom(10 * GIB, 10 * GIB), Headroom(9 * GIB, 9 * GIB), True, False, id="to the byte"),
+        pytest.param(
+            Headroom(10 * GIB, 10 * GIB), Headroom(9 * GIB + 1, 9 * GIB), False, False, id="a byte too many"
+        ),
     ],
 )
 def test_there_must_be_room_for_the_new_pods(have, need, passed, pending):
@@ -244,6 +390,7 @@ def test_room_that_suffices_is_told_with_its_numbers():
             Headroom(4 * GIB, GIB), "disk: needs 2,048 MiB, 1,024 MiB are free (a; b)", id="too little"
         ),
         pytest.param(Headroom(None, GIB * 4), "memory could not be measured", id="not measured"),
+        pytest.param(Headroom(None, None), "memory and disk could not be measured", id="neither measured"),
     ],
 )
 def test_how_the_room_was_found_out_stands_behind_what_was_found(have, reason):
