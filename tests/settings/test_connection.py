@@ -30,8 +30,17 @@ def host(**keys: str) -> StorageAccount:
         ({**MANAGED, "managedIdentityResourceId": RESOURCE}, ("", RESOURCE, True)),
         ({"ACCOUNTNAME": "stgroundcrew", "Credential": "ManagedIdentity"}, ("", "", True)),
         ({**MANAGED, "clientId": " "}, ("", "", True)),
+        ({**MANAGED, "clientSecret": " "}, ("", "", True)),
     ],
-    ids=["process's own", "system-assigned", "by client id", "by resource id", "case", "an empty value"],
+    ids=[
+        "process's own",
+        "system-assigned",
+        "by client id",
+        "by resource id",
+        "case",
+        "an empty value",
+        "an empty one",
+    ],
 )
 def test_a_named_account_is_opened_by_the_identity_that_is_named(
     keys: dict[str, str], sign_in: tuple[str, str, bool]
@@ -72,6 +81,8 @@ def test_addresses_of_services_are_taken_as_given(keys: dict[str, str], blob: st
         ({"blobServiceUri": "https://blobs.example.org"}, "__queueServiceUri"),
         ({"blobServiceUri": "http://st.blob.core.windows.net"}, "__blobServiceUri"),
         ({"blobServiceUri": f"{BLOB}?sig=hush"}, "__blobServiceUri"),
+        ({"blobServiceUri": "https:///backups"}, "__blobServiceUri"),
+        ({**NAMED, "queueServiceUri": "nowhere"}, "__queueServiceUri"),
         ({"blobServiceUri": "https://hush@st.blob.core.windows.net"}, "__blobServiceUri"),
         ({"accountName": "Not_A_Name"}, "account"),
     ],

@@ -26,6 +26,8 @@ def test_a_sas_url_tells_the_account_and_what_it_opens(
     account = StorageAccount.by_sas_url(url)
     assert (account.blob_url, account.queue_url, account.sas_container) == (blob_url, queue_url, container)
     assert account.sas in url
+    assert "sig=x" in account.sas
+    assert "sig" not in repr(account)
 
 
 def test_an_identity_opens_an_account_by_name_or_url() -> None:
@@ -37,6 +39,8 @@ def test_an_identity_opens_an_account_by_name_or_url() -> None:
         assert StorageAccount.by_identity("s" * length).blob_url.startswith(f"https://{'s' * length}.blob.")
     by_url = StorageAccount.by_identity("https://st.blob.core.chinacloudapi.cn/")
     assert by_url.queue_url == "https://st.queue.core.chinacloudapi.cn"
+    assert (by_url.blob_url, by_url.client_id) == ("https://st.blob.core.chinacloudapi.cn", "")
+    assert by_name.sign_in == {"client_id": "1234", "resource_id": "", "managed": False}
 
 
 @pytest.mark.parametrize(
@@ -50,6 +54,11 @@ def test_an_identity_opens_an_account_by_name_or_url() -> None:
         "BlobEndpoint=what ever;AccountKey=hush",
         "BlobEndpoint=nowhere;AccountKey=hush",
         "AccountName=a;AccountKey=hush;QueueEndpoint=ftp://x",
+        "AccountName=a;AccountKey=hush;BlobEndpoint=ftp://x",
+        "AccountName=a;BlobEndpoint=https://x",
+        "BlobEndpoint=https://x y;AccountKey=hush",
+        "AccountName=a;AccountKey=hush\nAccountName=b",
+        "AccountName=;AccountKey=hush",
     ],
 )
 def test_a_malformed_connection_string_is_refused_without_being_quoted(text: str) -> None:
@@ -65,6 +74,8 @@ def test_a_malformed_connection_string_is_refused_without_being_quoted(text: str
         "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=k==;EndpointSuffix=core.windows.net",
         "BlobEndpoint=https://a.blob.core.windows.net/;SharedAccessSignature=sv=1&sig=hush%3D",
         " AccountName=a;AccountKey=k== \n",
+        "accountname=a;ACCOUNTKEY=k==;",
+        "BlobEndpoint=http://127.0.0.1:10000/a;QueueEndpoint=http://127.0.0.1:10001/a;AccountKey=k==",
     ],
 )
 def test_connection_strings_as_the_portal_gives_them_are_taken(text: str) -> None:
@@ -74,7 +85,17 @@ def test_connection_strings_as_the_portal_gives_them_are_taken(text: str) -> Non
     assert "k==" not in repr(account)
 
 
-@pytest.mark.parametrize("url", ["", "st", "https://st.blob.core.windows.net/c", "ftp://x/c?sig=hush"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "st",
+        "https://st.blob.core.windows.net/c",
+        "ftp://x/c?sig=hush",
+        "https:///c?sig=hush",
+        "https://st.blob.core.windows.net/c?signature=hush",
+    ],
+)
 def test_what_is_no_sas_url_is_refused_without_being_quoted(url: str) -> None:
     with pytest.raises(UsageError) as caught:
         StorageAccount.by_sas_url(url)
