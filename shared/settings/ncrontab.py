@@ -20,7 +20,7 @@ _MONTHS = (
     "july", "august", "september", "october", "november", "december",
 )  # fmt: skip
 _WEEKDAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
-_DAYS_IN_MONTH = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+_SHORT_MONTHS = {2: 29, 4: 30, 6: 30, 9: 30, 11: 30}  # the last day that they may have
 _PART = re.compile(r"(?P<first>\*|\w+)(?:-(?P<last>\w+))?(?:/(?P<step>\d+))?", re.ASCII)
 
 
@@ -59,7 +59,7 @@ class Ncrontab:
         if len(words) != 6:
             raise _expression_error(text, f"{len(words)} fields")
         fields = tuple(_parse_field(text, field, word) for field, word in zip(_FIELDS, words, strict=True))
-        if not any(fields[3][0] <= _DAYS_IN_MONTH[month - 1] for month in fields[4]):
+        if not any(month not in _SHORT_MONTHS or fields[3][0] <= _SHORT_MONTHS[month] for month in fields[4]):
             raise _expression_error(text, "a date that never occurs")
         return cls(text, fields)
 

@@ -55,3 +55,17 @@ def test_what_does_not_fire_once_on_every_day_has_no_daily_time(expression: str)
 
 def test_every_timer_of_ours_has_one() -> None:
     assert all(longest_interval(one, NOW) >= timedelta(minutes=5) for one in SCHEDULES.values())
+
+
+@pytest.mark.parametrize(
+    ("expression", "at"),
+    [("0 30 2 * * *", time(2, 30)), ("30 2 * * *", time(2, 30)), ("15 0 23 1-31 * 0-6", time(23, 0, 15))],
+)
+def test_what_fires_once_on_every_day_has_its_time(expression: str, at: time) -> None:
+    assert daily_time(expression) == at
+
+
+def test_a_schedule_of_leap_days_has_no_pause_within_four_years() -> None:
+    assert longest_interval("0 0 0 29 2 *", NOW) is None
+    # The first of March comes every year, and twice within what is looked at.
+    assert longest_interval("0 0 0 1 3 *", NOW) == timedelta(days=366)
