@@ -209,7 +209,8 @@ def _scan_scopes(tree: ast.Module) -> tuple[dict[int, str], set[int]]:
 def _unwatched_parts(node: ast.AST) -> Iterator[ast.AST]:
     """Decorators, annotations, logs and imports for types: what they say, no test is to hold.
 
-    And `strict=True` of a `zip`, which says of lists that they are of one length where they always are.
+    And `strict=True` of a `zip`, which says of lists that they are of one length where they always are; and
+    what `python -m` does, which with the opposite condition is done at each import, and writes into the tree.
     """
     match node:
         case ast.Call(func=ast.Name(id="zip"), keywords=keywords):
@@ -225,6 +226,8 @@ def _unwatched_parts(node: ast.AST) -> Iterator[ast.AST]:
         case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id=name)))) if name in _UNWATCHED:
             yield node
         case ast.If(test=ast.Name(id="TYPE_CHECKING")):
+            yield node
+        case ast.If(test=ast.Compare(left=ast.Name(id="__name__"))):
             yield node
 
 

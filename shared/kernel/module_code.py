@@ -168,10 +168,10 @@ def _find_place(name: str, module: ModuleType, root: Path) -> tuple[str, str, bo
 
     None for what the file is not asked for: top-level names, other folders, libraries in C."""
     spec = getattr(module, "__spec__", None)
-    parent = sys.modules.get(name.rpartition(".")[0])
-    if spec is None or parent is None or spec.name != name or not spec.origin:
+    if spec is None or spec.name != name or not spec.origin:
         return None
     origin = Path(spec.origin)
+    parent = sys.modules.get(name.rpartition(".")[0])
     searched = next(iter(getattr(parent, "__path__", ())), None)
     if searched is None or origin.suffix not in (".py", ".pyc") or not Path(searched).is_relative_to(root):
         return None

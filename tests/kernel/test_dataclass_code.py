@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fresh_python import run_code
+from tests.support.fresh_python import Run, run_code, run_fresh_code
 
 # A package with a class, and one that this Python cannot import.
 MODEL = '''
@@ -37,6 +37,11 @@ class Other:
 print(Other("new"))
 print(Point.__init__.__code__.co_filename)
 """
+PACK = """
+from pathlib import Path
+from shared.kernel.dataclass_code import pack_methods
+print(pack_methods("thing", Path("packed")))
+"""
 SAME = "Point(x=1, y=2) True True True\nfrozen\nOther(name='new')\n"
 
 
@@ -47,13 +52,13 @@ def packed(tmp_path: Path) -> Path:
     (tmp_path / "thing" / "__init__.py").touch()
     (tmp_path / "thing" / "model.py").write_text(MODEL)
     (tmp_path / "thing" / "foreign.py").write_text("raise ImportError('built for another system')\n")
-    pack = "from pathlib import Path; from shared.kernel.dataclass_code import pack_methods\n"
-    assert int(run_code(tmp_path, f"{pack}print(pack_methods('thing', Path('packed')))")) > 0
+    assert int(run_code(tmp_path, PACK)) > 0
     return tmp_path
 
 
-def test_methods_come_from_the_file_and_do_what_they_did(packed: Path) -> None:
-    assert run_code(packed, SHOW) == f"True\n{SAME}<dataclass>\n"
+@pytest.mark.parametrize("run", [run_code, run_fresh_code])
+def test_methods_come_from_the_file_and_do_what_they_did(packed: Path, run: Run) -> None:
+    assert run(packed, SHOW) == f"True\n{SAME}<dataclass>\n"
 
 
 @pytest.mark.parametrize("fault", ["absent", "empty", "cut", "of another Python", "of another shape"])
@@ -76,6 +81,18 @@ def test_a_class_that_changed_since_is_compiled_anew(packed: Path) -> None:
     # Of another size: within one second a file of the same size is taken for the one that was compiled.
     (packed / "thing" / "model.py").write_text(MODEL.replace("y: int = 2", "other: int = 3"))
     assert run_code(packed, SHOW).startswith("True\nPoint(x=1, other=3) ")
+
+
+def test_a_module_that_cannot_be_imported_here_is_named_and_left_to_the_workers(
+    packed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_code(packed, PACK)
+    assert capsys.readouterr().err == "thing.foreign is compiled by the workers: built for another system\n"
+
+
+def test_packing_leaves_the_library_as_it_was(packed: Path) -> None:
+    shown = run_code(packed, f"{PACK}import dataclasses; print('exec' in vars(dataclasses))")
+    assert shown.splitlines()[1] == "False"
 
 
 def test_an_annotation_is_compiled_once_and_means_what_it_says(tmp_path: Path) -> None:

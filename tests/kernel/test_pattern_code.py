@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import marshal
+from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 
 import pytest
 
-from local.stack import ROOT
+from tests.support.fresh_python import Run, run_code, run_fresh_code
 
 MODEL = r"""
 import re
 
 WORD = re.compile(r"(?P<first>\w+) (?P<rest>\w+)?", re.IGNORECASE)
 BYTES = re.compile(rb"[0-9a-f]{2,4}")
+"""
+# Neither what prints while it is compiled is packed, nor what has no text.
+LIBRARY = """
+import re
+TEXT = re.compile("lib-[0-9]")
+re.compile("printed", re.DEBUG)
+re._compiler.compile(re._parser.parse("parsed"))
 """
 # What is not in the file (a text, its flags, bytes) is compiled, and counted.
 SHOW = r"""
@@ -38,19 +44,15 @@ print(used, len(anew))
 re.compile(WORD.pattern), re.compile(BYTES.pattern.decode())
 print(re.compile("[0-9a-f]{2,4}").search("0ab").group(), len(anew))
 """
+PACK = """
+from pathlib import Path
+from shared.kernel.pattern_code import pack_patterns
+print(pack_patterns("thing", ["library"], Path("packed")))
+"""
 SAME = (
     r"{'first': 'Ärger', 'rest': 'hier'} rest {'first': 1, 'rest': 2} (?P<first>\w+) (?P<rest>\w+)? 34"
     "\nb'0ab' b\n"
 )
-
-
-def run(folder: Path, code: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-X", "utf8", "-c", code],
-        cwd=folder, env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"},
-        capture_output=True, text=True, encoding="utf-8", timeout=60, check=True,
-    )  # fmt: skip
-    return done.stdout
 
 
 @pytest.fixture
@@ -60,12 +62,13 @@ def packed(tmp_path: Path) -> Path:
     (tmp_path / "thing" / "__init__.py").touch()
     (tmp_path / "thing" / "model.py").write_text(MODEL)
     (tmp_path / "thing" / "foreign.py").write_text("raise ImportError('built for another system')\n")
-    pack = "from pathlib import Path; from shared.kernel.pattern_code import pack_patterns\n"
-    assert int(run(tmp_path, f"{pack}print(pack_patterns('thing', ['yaml'], Path('packed')))")) > 2
+    (tmp_path / "library.py").write_text(LIBRARY)
+    assert run_code(tmp_path, PACK).splitlines()[-1] == "3"
     return tmp_path
 
 
-def test_expressions_come_from_the_file_and_match_as_they_did(packed: Path) -> None:
+@pytest.mark.parametrize("run", [run_code, run_fresh_code])
+def test_expressions_come_from_the_file_and_match_as_they_did(packed: Path, run: Run) -> None:
     # Of the three that follow, two differ from what was packed in their flags or in their kind.
     assert run(packed, SHOW) == f"{SAME}True 0\n0ab 2\n"
 
@@ -83,13 +86,40 @@ def test_a_file_that_cannot_be_used_is_as_none(packed: Path, fault: str) -> None
     }
     if fault in faulty:
         file.write_bytes(faulty[fault])
-    assert run(packed, SHOW) == f"{SAME}False 2\n0ab 4\n"
+    assert run_code(packed, SHOW) == f"{SAME}False 2\n0ab 4\n"
 
 
-def test_an_expression_of_a_library_is_packed_too(packed: Path) -> None:
-    show = (
-        "from pathlib import Path; import marshal\n"
-        "codes = dict(marshal.loads(Path('packed').read_bytes()[4:]))\n"
-        "import yaml.reader\nprint((yaml.reader.Reader.NON_PRINTABLE.pattern, 0) in codes)"
-    )
-    assert run(packed, show) == "True\n"
+def test_an_expression_of_a_library_is_packed_too_and_none_that_prints(packed: Path) -> None:
+    packed_codes = (packed / "packed").read_bytes()[len(MAGIC_NUMBER) :]
+    codes = dict(marshal.loads(packed_codes))  # noqa: S302 - made above
+    assert ("lib-[0-9]", 0) in codes
+    assert len(codes) == 3
+
+
+def test_a_module_that_cannot_be_imported_here_is_named_and_left_to_the_workers(
+    packed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_code(packed, PACK)
+    assert capsys.readouterr().err == "thing.foreign is compiled by the workers: built for another system\n"
+
+
+def test_packing_leaves_the_compiler_as_it_was(packed: Path) -> None:
+    show = f"import re\nbefore = re._compiler.compile, re._compiler._sre\n{PACK}"
+    show += "print(before == (re._compiler.compile, re._compiler._sre))"
+    assert run_code(packed, show).splitlines()[-2:] == ["3", "True"]
+
+
+def test_expressions_work_in_modules_while_they_are_packed(packed: Path) -> None:
+    show = f"{PACK}import library; print(library.TEXT.findall('lib-1 lib-x'))"
+    assert run_code(packed, show).splitlines()[-1] == "['lib-1']"
+
+
+def test_what_is_no_text_is_compiled_as_ever(packed: Path) -> None:
+    show = """
+import re
+from pathlib import Path
+from shared.kernel.pattern_code import use_compiled_patterns
+use_compiled_patterns(Path("packed"))
+print(re._compiler.compile(re._parser.parse("a+")).findall("aab"), re._compiler.compile("a").flags == re.U)
+"""
+    assert run_code(packed, show) == "['aa'] True\n"

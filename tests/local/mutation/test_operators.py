@@ -56,6 +56,7 @@ def test_a_guard_is_switched_off_and_a_condition_with_an_else_is_not() -> None:
         "def f(a: Literal[1]) -> Literal[2]: ...",
         "x: Literal[1]",
         "if TYPE_CHECKING:\n    import_this(1)",
+        "if __name__ == '__main__':\n    write_files(1)",
         "x = zip(a, b, strict=True)",
     ],
 )
