@@ -14,6 +14,9 @@ _CONTRACTS = {
     "shared/adapters/blobs": ("tests/contract/test_blobs.py", "tests/contract/test_azure_blobs.py"),
     "shared/adapters/github": ("tests/contract/test_forge.py", "tests/contract/test_github.py"),
     "shared/adapters/kubernetes": ("tests/contract/test_cluster.py",),
+    # A server with TLS in the same process, which takes milliseconds.
+    "shared/kubernetes/api.py": ("tests/contract/test_kubeconfig.py",),
+    "shared/kubernetes/kubeconfig.py": ("tests/contract/test_kubeconfig.py",),
 }
 _MANY = 10  # files; what more of them import is not what they are about
 # What takes minutes a run, and asks the whole of a job rather than a module.
@@ -28,8 +31,10 @@ def find_tests(module: Path, root: Path) -> list[str]:
         # A contract starts programs: a test of the module's own says the same in a thousandth of the time.
         if module.is_relative_to(folder) and not named:
             return list(contract)
-    chosen = named or _importing_tests(module, root) or (room.rglob("test_*.py") if room else [])
-    return _relative(chosen, root)
+    # Of each kind those that are quick: a module that only a slow test imports has the folder's.
+    everything = room.rglob("test_*.py") if room else []
+    chosen = (_relative(files, root) for files in (named, _importing_tests(module, root), everything))
+    return next((files for files in chosen if files), [])
 
 
 def find_neighbours(module: Path, root: Path) -> list[str]:
@@ -57,8 +62,10 @@ def _importing_tests(module: Path, root: Path) -> list[Path]:
 
 
 def _find_room(module: Path, root: Path) -> Path | None:
-    """The nearest folder of the same name: shared/deploy/gates/decide.py → tests/deploy/gates."""
-    parts = module.with_suffix("").parts[1:]
+    """The nearest folder of the same name: shared/deploy/gates/decide.py → tests/deploy/gates, and of what is
+    not shared that of its top: cli/sops.py → tests/cli."""
+    parts = module.with_suffix("").parts
+    parts = parts[1:] if parts[0] == "shared" else parts[:1]
     rooms = (root.joinpath("tests", *parts[:depth]) for depth in range(len(parts), 0, -1))
     return next((room for room in rooms if room.is_dir()), None)
 

@@ -234,6 +234,11 @@ def test_the_tests_of_a_module_are_those_of_the_nearest_folder_of_its_name() -> 
     lease = find_tests(Path("shared/adapters/blobs/lease.py"), ROOT)
     assert lease == ["tests/adapters/blobs/test_lease.py"], "its own start no programs"
     assert find_tests(Path("shared/nowhere/decide.py"), ROOT) == []
+    config = find_tests(Path("shared/kubernetes/kubeconfig.py"), ROOT)
+    assert config == ["tests/contract/test_kubeconfig.py"], "what has no quicker one"
+    reconcile = find_tests(Path("shared/power/reconcile.py"), ROOT)
+    assert "tests/power/test_job.py" in reconcile, "the folder's, where only slow ones import it"
+    assert find_tests(Path("cli/init.py"), ROOT) == ["tests/cli/test_init.py"]
 
 
 def test_a_score_takes_the_place_of_the_one_before_and_leaves_the_others(tmp_path: Path) -> None:
