@@ -65,7 +65,20 @@ def test_what_fires_once_on_every_day_has_its_time(expression: str, at: time) ->
     assert daily_time(expression) == at
 
 
-def test_a_schedule_of_leap_days_has_no_pause_within_four_years() -> None:
-    assert longest_interval("0 0 0 29 2 *", NOW) is None
-    # The first of March comes every year, and twice within what is looked at.
+@pytest.mark.parametrize(
+    ("now", "longest"),
+    [
+        (datetime(2028, 2, 29, tzinfo=UTC), timedelta(days=1461)),
+        (datetime(2028, 2, 27, tzinfo=UTC), timedelta(days=1461)),
+        (datetime(2028, 2, 26, tzinfo=UTC), None),
+        (datetime(2027, 3, 1, tzinfo=UTC), None),
+    ],
+)
+def test_of_leap_days_the_pause_is_known_where_two_lie_within_four_years(
+    now: datetime, longest: timedelta | None
+) -> None:
+    assert longest_interval("0 0 0 29 2 *", now) == longest
+
+
+def test_a_schedule_of_one_day_a_year_pauses_for_the_longest_year() -> None:
     assert longest_interval("0 0 0 1 3 *", NOW) == timedelta(days=366)
