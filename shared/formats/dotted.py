@@ -118,7 +118,7 @@ def _truncate_path(document: bytes, path: list[bytes], length: int) -> bytes:
             continue
         if len(path) > 1 and item.type in (DOCUMENT, ARRAY):
             items[place] = Element(item.type, item.name, _truncate_path(item.value, path[1:], length))
-        elif len(path) == 1 and item.type == ARRAY:
+        elif item.type == ARRAY:
             items[place] = Element(
                 ARRAY, item.name, renumber_items(list(split_elements(item.value))[:length])
             )
@@ -130,4 +130,4 @@ def _resolve_literal(items: list[Element], path: list[bytes]) -> list[bytes]:
     """A dotted path may be one field's name: if no field begins the path but one is all of it, it is."""
     names = {item.name for item in items}
     whole = b".".join(path)
-    return [whole] if len(path) > 1 and path[0] not in names and whole in names else path
+    return [whole] if path[0] not in names and whole in names else path

@@ -31,7 +31,7 @@ class CreationRule:
     config: Path
     recipients: SopsRecipients
     rules: SealRules
-    only_encrypted: bool = False  # whether the MAC is over encrypted values only
+    only_encrypted: bool  # whether the MAC is over encrypted values only
 
 
 def find_creation_rule(file: Path) -> CreationRule | None:

@@ -38,7 +38,7 @@ class TextEdits:
         self._appended.append(entry)
 
     def text(self) -> str:
-        """The file with all of it. A mapping or list whose entries are all gone becomes an empty one."""
+        """The file with all of it. A list at its top level whose items are all gone becomes an empty one."""
         pieces, at = [], 0
         for start, end, replacement in sorted(self._edits + self._fill_empty()):
             pieces += [self._source[at:start], replacement]
@@ -65,7 +65,7 @@ class TextEdits:
         indent = self._source[start : first.start_mark.index]
         end = _last_scalar(value).end_mark.index
         # A block ends where the next line begins; anything else may have a comment behind it, which goes too.
-        if end == 0 or self._source[end - 1] != "\n":
+        if self._source[end - 1] != "\n":
             line_end = self._source.find("\n", end)
             rest = self._source[end : line_end if line_end >= 0 else len(self._source)].strip()
             if rest and not rest.startswith("#"):
@@ -82,7 +82,7 @@ class TextEdits:
         for part in path:
             if isinstance(node, yaml.CollectionNode) and node.flow_style:
                 return None
-            if isinstance(node, yaml.MappingNode) and isinstance(part, str):
+            if isinstance(node, yaml.MappingNode):
                 pair = next(((k, v) for k, v in node.value if str(k.value) == part), None)
                 if pair is None:
                     return None
@@ -98,7 +98,7 @@ class TextEdits:
         removed = [(start, end) for start, end, text in self._edits if not text]
         filled = []
         for key, value in self._root.value:
-            if not isinstance(value, yaml.SequenceNode) or value.flow_style or not value.value:
+            if not isinstance(value, yaml.SequenceNode) or value.flow_style:
                 continue
             starts = [item.start_mark.index for item in value.value]
             # A key that goes itself needs no list.

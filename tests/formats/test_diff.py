@@ -252,6 +252,56 @@ def test_dotted_paths_lead_from_one_document_to_the_other(
             {"s": {"l": []}, "l": [0]},
             id="cut below",
         ),
+        pytest.param(
+            {"a": [1, 2], "l": [1, 2], "z": [1, 2]},
+            {"truncatedArrays": [{"field": "l", "newSize": 1}]},
+            {"a": [1, 2], "l": [1], "z": [1, 2]},
+            id="the others keep their items",
+        ),
+        pytest.param(
+            {"s": [0, {"l": [1, 2]}]},
+            {"truncatedArrays": [{"field": "s.1.l", "newSize": 1}]},
+            {"s": [0, {"l": [1]}]},
+            id="cut through an array",
+        ),
+        pytest.param(
+            {"l": {"0": 1, "1": 2}, "n": 5},
+            {"truncatedArrays": [{"field": "l", "newSize": 1}, {"field": "n.l", "newSize": 1}]},
+            {"l": {"0": 1, "1": 2}, "n": 5},
+            id="no array any longer, to be cut",
+        ),
+        pytest.param(
+            {"s.l": [1, 2]},
+            {"truncatedArrays": [{"field": "s.l", "newSize": 1}]},
+            {"s.l": [1]},
+            id="cut, by a dot",
+        ),
+        pytest.param(
+            {"l": [{"a": 1, "b": 2}, 5]},
+            {"removedFields": ["l.0.a", "l.1.b"]},
+            {"l": [{"b": 2}, 5]},
+            id="unset below",
+        ),
+        pytest.param(
+            {"a": 1}, {"updatedFields": {"n.m.k": 2}}, {"a": 1, "n": {"m": {"k": 2}}}, id="made on the way"
+        ),
+        pytest.param({"l": [1]}, {"updatedFields": {"l.x": 2}}, {"l": [1, 2]}, id="a name in an array"),
+        pytest.param({"l": []}, {"updatedFields": {"l.0.a": 1}}, {"l": [{"a": 1}]}, id="made in an array"),
+        pytest.param(
+            {"a": 1, "x": 2}, {"updatedFields": {"a": [3]}}, {"a": [3], "x": 2}, id="of another type"
+        ),
+        pytest.param(
+            {"a": 1},
+            {"updatedFields": {"a": 2}, "disambiguatedPaths": {}},
+            {"a": 2},
+            id="a section beside them",
+        ),
+        pytest.param(
+            {"a": {"b": 1}},
+            {"removedFields": ["a"], "updatedFields": {"a.c": 2}},
+            {"a": {"c": 2}},
+            id="removed before it is updated",
+        ),
         pytest.param({"l": [1]}, {"updatedFields": {"l.3": 4}}, {"l": [1, None, None, 4]}, id="filled up"),
         pytest.param({"l": {"0": 1}}, {"updatedFields": {"l.3": 4}}, {"l": {"0": 1, "3": 4}}, id="no array"),
         pytest.param(
@@ -315,12 +365,23 @@ def test_anything_else_replaces_the_document(update: Any, after: Any) -> None:
         {"$v": 2, "diff": {"removedFields": [5]}},
         {"$v": 2, "diff": {"truncatedArrays": [{"field": "l"}]}},
         {"$v": 2, "diff": {"truncatedArrays": [5]}},
+        {"$v": 2, "diff": {"truncatedArrays": [{"newSize": 1}]}},
+        {"$v": 2, "diff": {"truncatedArrays": [{"field": 5, "newSize": 1}]}},
+        {"$v": 2, "diff": {"removedFields": "l"}},
+        {"$unset": 5},
+        {"$v": 1, "$set": [5]},
         {"$v": 2, "diff": {"updatedFields": {"l.99999999": 1}}},
     ],
 )
 def test_an_update_in_an_unknown_dialect_is_corrupt(update: dict[str, Any]) -> None:
     with pytest.raises(Corrupt):
         updated({"_id": 1, "l": [1], "data": b"abcdefgh"}, update)
+
+
+@pytest.mark.parametrize("section", ["updatedFields", "removedFields", "truncatedArrays"])
+def test_a_section_that_is_none_is_named(section: str) -> None:
+    with pytest.raises(Corrupt, match=f"diff of the oplog is malformed: b'{section}'"):
+        updated({"_id": 1}, {"$v": 2, "diff": {section: 5}})
 
 
 @given(

@@ -138,6 +138,18 @@ def test_key_groups_and_the_threshold_come_from_the_rule(tmp_path: Path) -> None
     assert (rule.recipients, rule.only_encrypted) == (THREE, True)
 
 
+def test_key_groups_without_a_threshold_are_needed_all(tmp_path: Path) -> None:
+    rule = find_creation_rule(config(tmp_path, {"key_groups": [{"age": [one]} for one in PUBLIC[:3]]}))
+    assert rule is not None
+    assert (rule.recipients.threshold, rule.recipients.needed, rule.only_encrypted) == (0, 3, False)
+
+
+def test_a_threshold_without_key_groups_is_of_nothing(tmp_path: Path) -> None:
+    rule = find_creation_rule(config(tmp_path, {"shamir_threshold": 2, "age": PUBLIC[0]}))
+    assert rule is not None
+    assert rule.recipients == SopsRecipients(((PUBLIC[0],),))
+
+
 def test_without_a_config_above_the_file_there_is_no_rule(tmp_path: Path) -> None:
     file = config(tmp_path, {"age": PUBLIC[0]})
     (tmp_path / ".sops.yaml").unlink()
