@@ -75,6 +75,16 @@ def test_a_manifest_that_tells_another_time_than_its_folder_is_misdated(place: P
     assert place.states() == [SetState.MISDATED]
 
 
+@pytest.mark.parametrize("off", [-CLOCK_SKEW, CLOCK_SKEW])
+def test_clocks_may_differ_by_as_much_as_they_do(place: Place, off: timedelta) -> None:
+    put_sealed(place.blobs, NOW - HOUR, created=NOW - HOUR + off)
+    assert place.states() == [SetState.SEALED]
+    place.clock.advance(-CLOCK_SKEW)  # the storage's: it took the set before it was begun
+    put_plan(place.blobs, NOW)
+    place.clock.set(NOW)
+    assert place.states() == [SetState.SEALED, SetState.OPEN]
+
+
 @pytest.mark.parametrize("content", [b"short", b"as long!", None])
 def test_a_part_that_is_not_stored_whole_makes_a_set_damaged_wherever_it_lies(place: Place, content) -> None:
     folder = put_sealed(place.blobs, NOW - HOUR)
@@ -132,6 +142,43 @@ def test_the_head_of_the_log_is_what_was_sealed_last_not_what_was_begun_last(pla
     head = place.catalogue.seals.head()
     assert head is not None
     assert (head.klass, head.sealed) == ("manual", NOW)
+
+
+@pytest.mark.parametrize(
+    ("name", "state"),
+    [
+        ("part-0000.b.archive.zst.age", SetState.DAMAGED),
+        ("extra-cluster-state.b.json.zst.age", SetState.DAMAGED),
+        ("part-0000.b.receipt.json", SetState.SEALED),
+        ("note.age", SetState.SEALED),
+    ],
+)
+def test_only_a_part_that_is_written_after_the_sealing_damages_a_set(
+    place: Place, name: str, state: SetState
+) -> None:
+    folder = put_sealed(place.blobs, NOW - HOUR)
+    place.seal(folder)
+    place.clock.advance(timedelta(seconds=1))
+    place.blobs.create(folder + name, b"x")
+    (entry,) = place.catalogue.entries()
+    assert entry.state is state
+    assert (folder + name in entry.problem) is (state is SetState.DAMAGED)
+
+
+def test_only_sets_that_policy_keeps_are_missed(place: Place) -> None:
+    for klass, hours in (("daily", 3), ("daily", 2), ("weekly", 2), ("daily", 1)):
+        folder = put_sealed(place.blobs, NOW - hours * HOUR, klass)
+        place.seal(folder)
+        if hours > 1:
+            place.blobs.delete(folder + MANIFEST)
+    assert place.catalogue.missing({}) == []
+    assert len(place.catalogue.missing({"daily": NOW - 3 * HOUR})) == 2
+    since = place.catalogue.missing({"daily": NOW - 2 * HOUR, "monthly": NOW - 9 * HOUR})
+    assert [line.split()[0] for line in since] == ["sets/daily/20261123T100000Z/"]
+    assert "has no manifest any more" in since[0]
+    place.blobs.delete("sets/daily/20261123T100000Z/part-0000.a.archive.zst.age")
+    assert place.catalogue.missing({"daily": NOW - 2 * HOUR})[0].endswith(" and is missing")
+    assert replace(place.catalogue, seals=None).missing({"daily": NOW - 9 * HOUR}) == []
 
 
 def test_two_sets_that_follow_the_same_one_break_the_chain(place: Place) -> None:

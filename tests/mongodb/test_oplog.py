@@ -115,6 +115,18 @@ def test_what_spoils_a_dump_is_named(raw: bytes, said: str) -> None:
     assert said in (find_hazard(raw) or "")
 
 
+@pytest.mark.parametrize("inside", [False, True])
+def test_where_renames_are_replayed_the_other_commands_spoil_it_as_before(inside: bool) -> None:
+    def found(body: dict[str, Any]) -> str:
+        raw = transaction([{"op": "c", "ns": "db.$cmd", "o": body}]) if inside else command("db", body)
+        return find_hazard(raw, renames=True) or ""
+
+    assert found({"renameCollection": "db.a", "to": "db.b"}) == ""
+    assert found({"importCollection": "db.a"}) == "importCollection of db.a"
+    assert found({"reshardCollection": "db.a"}) == "reshardCollection of db.a"
+    assert "which no restore can replay" in found({"madeUp": "a"})
+
+
 @pytest.mark.parametrize(
     "raw",
     [

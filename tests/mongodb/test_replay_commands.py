@@ -206,6 +206,7 @@ def linked(inner: int, before: int, at: int, **o: object) -> bytes:
 
 
 COMMIT = command({"commitTransaction": 1}, "admin", at=1, **LSID)
+ABORT = command({"abortTransaction": 1}, "admin", at=1, prevOpTime={"ts": bson.Timestamp(5, 5)}, **LSID)
 WRITE = entry("i", "db.c", {"_id": 9}, at=2)
 START = Timestamp(1_700_000_000, 1)
 
@@ -224,10 +225,19 @@ def test_the_end_of_an_earlier_transaction_at_the_start_of_the_window_is_in_the_
         [linked(1, before=0, at=1), WRITE],
         [linked(1, before=1, at=1, partialTxn=True), WRITE],
         [linked(1, before=1, at=1, prepare=True), WRITE],
+        [ABORT, WRITE],
         [linked(1, before=1, at=3), WRITE],
         [entry("n", "", {"msg": "x"}), linked(1, before=1, at=1)],
     ],
-    ids=["a write", "a whole one", "its middle", "prepared", "later than the start", "not the first"],
+    ids=[
+        "a write",
+        "a whole one",
+        "its middle",
+        "prepared",
+        "its abort",
+        "later than the start",
+        "not the first",
+    ],
 )
 def test_nothing_else_is_left_out_at_the_start_of_the_window(entries: list[bytes]) -> None:
     assert list(skip_torn_start(entries, START)) == entries
