@@ -157,7 +157,10 @@ def build_card(outcome: TickResult, now: datetime, zone: tzinfo, *, unhealthy: s
 def _parse_form(body: bytes) -> dict[str, str]:
     if len(body) > FORM_BYTES:
         return {}
-    fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=10)
+    try:
+        fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=10)
+    except ValueError:  # more fields than that: not our form
+        return {}
     return {name: values[0] for name, values in fields.items()}
 
 

@@ -299,6 +299,7 @@ def test_of_a_form_the_first_value_counts_and_what_is_none_is_refused() -> None:
         assert gate.post(odd, sign_for_slack(odd)).status == 400
     most = body + b"&a=1" * (40 - body.count(b"&") - 1)
     assert gate.post(most, sign_for_slack(most)).status == 200
+    assert gate.post(most + b"&a=1", sign_for_slack(most + b"&a=1")).status == 400
 
 
 def test_each_secret_that_is_set_is_good_whatever_stands_beside_it() -> None:

@@ -120,6 +120,13 @@ def test_one_missing_price_of_a_disk_takes_the_forecast_but_not_the_rest() -> No
     assert made.machines[0].cost == Decimal("13.986")
 
 
+def test_of_a_kind_with_one_unknown_price_the_sum_is_unknown_whichever_it_is() -> None:
+    known, unknown = THINGS[0], FixedCost("odd", "disk", "Premium SSD P99")
+    for things in ((known, unknown), (unknown, known), (known, unknown, known)):
+        made = compute_report((use(),), things, PRICES, POLICY, MONDAY, MONDAY + WEEK, MONTH_BEGAN)
+        assert (made.fixed_costs, made.forecast) == ({"disk": None}, None)
+
+
 def test_a_missing_price_of_an_alternative_does_not_take_the_forecast() -> None:
     made = week(use(alternatives=("Standard_X",)))
     assert made.missing == ("Standard_X",)

@@ -10,9 +10,15 @@ from shared.cloud.activity import ActivityEvent
 from shared.cloud.machines import PowerState
 from shared.kernel.errors import Refused
 from shared.power import job as power
-from shared.power.attempts import Act
+from shared.power.attempts import Act, Attempt
 from shared.power.availability import offline_reason
-from shared.power.unplanned import StopCause, UnplannedStop, attribute_stop
+from shared.power.unplanned import (
+    StopCause,
+    UnplannedStop,
+    attribute_stop,
+    mark_undone,
+    without_own_stops,
+)
 
 MINUTE = timedelta(minutes=1)
 COMPUTE = "microsoft.compute/virtualmachines"
@@ -257,6 +263,41 @@ ANA = "ana@example.com"
             id="an eviction ends in a deallocation",
         ),
         pytest.param(
+            [(0, EVICT, "Succeeded", "e", ""), (15, DEALLOCATE, "Succeeded", "d", ANA)],
+            StopCause.PLATFORM,
+            id="an eviction that takes its time",
+        ),
+        pytest.param(
+            [(0, EVICT, "Succeeded", "e", ""), (16, DEALLOCATE, "Succeeded", "d", ANA)],
+            StopCause.PERSON,
+            id="stopped by a person right after an eviction",
+        ),
+        pytest.param(
+            [(0, EVICT, "Failed", "e", ""), (0, "UserInitiated", "Active", "h", "")],
+            StopCause.GUEST,
+            id="an eviction that failed took nothing",
+        ),
+        pytest.param(
+            [(5, "PlatformInitiated", "Active", "h", ""), (5, DEALLOCATE, "Succeeded", "a", ANA)],
+            StopCause.PERSON,
+            id="lost at the moment of the call",
+        ),
+        pytest.param(
+            [(0, DEALLOCATE, "Succeeded", "a", ""), (9, "UserInitiated", "Active", "h", "")],
+            StopCause.GUEST,
+            id="a call of nobody, and health",
+        ),
+        pytest.param(
+            [(5, START, "Succeeded", "s", ANA), (5, DEALLOCATE, "Succeeded", "a", ANA)],
+            StopCause.UNKNOWN,
+            id="a stop at the moment of a start",
+        ),
+        pytest.param(
+            [(0, "PlatformInitiated", "Active", "h", ""), (4, "UserInitiated", "Active", "h", "")],
+            StopCause.GUEST,
+            id="the newest health",
+        ),
+        pytest.param(
             [(0, EVICT, "Succeeded", "e", ""), (20, DEALLOCATE, "Succeeded", "d", ANA)],
             StopCause.PERSON,
             id="stopped by a person long after an eviction",
@@ -295,3 +336,60 @@ ANA = "ana@example.com"
 )  # fmt: skip
 def test_the_log_tells_who_stopped_it(verdict, events, cause) -> None:
     assert verdict(*events).cause is cause
+
+
+def test_a_stop_is_told_with_who_did_it_and_when(verdict, at) -> None:
+    stop = verdict((0, DEALLOCATE, "Succeeded", "a", ANA), (2, DEALLOCATE, "Succeeded", "b", "f00d"))
+    assert (stop.by, stop.at) == ("a program (object id f00d)", at("10:02"))
+    assert len(verdict((0, DEALLOCATE, "Succeeded", "a", f"{'x' * 200}@example.org")).by) == 120
+    health = verdict((3, "UserInitiated", "Active", "h", ""))
+    assert (health.by, health.at) == ("somebody without a name in the log", at("10:03"))
+    assert verdict((3, "PlatformInitiated", "Active", "h", "")).by == "Azure"
+    assert verdict((3, "Unknown", "Active", "h", "")).by == ""
+
+
+def test_a_change_of_health_says_who_only_where_the_machine_went_away(at) -> None:
+    seen = UnplannedStop(at("10:30"))
+    back = ActivityEvent(at("10:00"), "", "Resolved", "h", "", "PlatformInitiated", "x", unavailable=False)
+    nameless = ActivityEvent(at("10:00"), "", "Active", "h", "", "", "It stopped", unavailable=True)
+    assert attribute_stop(seen, [back, nameless]) == seen
+
+
+def test_a_stop_is_open_half_an_hour_and_only_where_nothing_is_known(at) -> None:
+    stop = UnplannedStop(at("10:00"))
+    assert stop.is_open(at("10:29"))
+    assert not stop.is_open(at("10:30"))
+    assert not UnplannedStop(at("10:00"), StopCause.GUEST).is_open(at("10:01"))
+    respected = [UnplannedStop(at("10:00"), cause).respected for cause in StopCause]
+    assert respected == [True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("offset", "kept"), [(-61, True), (-60, False), (0, False), (900, False), (901, True)]
+)
+def test_an_event_near_our_own_stop_is_ours(at, offset: int, kept: bool) -> None:
+    own = Attempt(Act.STOP, "off@x", at("10:00"))
+    stopped = ActivityEvent(at("10:00") + timedelta(seconds=offset), DEALLOCATE, "Succeeded", "a", ANA)
+    settle = timedelta(minutes=15)
+    earlier = Attempt(Act.STOP, "off@w", at("7:00"))
+    assert without_own_stops([stopped], (earlier, own), settle) == ([stopped] if kept else [])
+    assert without_own_stops([stopped], (Attempt(Act.START, "up@x", at("10:00")),), settle) == [stopped]
+    evicted = ActivityEvent(at("10:00"), EVICT, "Succeeded", "e")
+    assert without_own_stops([evicted], (own,), settle) == [evicted]
+
+
+def test_the_newest_start_of_a_wish_is_the_one_that_azure_took_back(at) -> None:
+    def started(minute: int, decision: str = "up@x", outcome: str = "done", act: Act = Act.START) -> Attempt:
+        return Attempt(act, decision, at("10:00") + minute * MINUTE, outcome)  # type: ignore[arg-type]
+
+    history = (
+        started(0),
+        started(1),
+        started(2, "up@y"),
+        started(3, outcome="failed"),
+        started(4, act=Act.STOP),
+    )
+    changed = mark_undone(history, "up@x", "e" * 400)
+    assert [one.outcome for one in changed] == ["done", "undone", "done", "failed", "done"]
+    assert changed[1].error == "e" * 300
+    assert mark_undone(history, "up@z", "e") == history

@@ -15,11 +15,15 @@ from local.fakes.faults import Fault, FaultPlan
 from shared.cloud.machines import PowerState
 from shared.kernel.errors import Unavailable
 from shared.power import job as power
-from shared.power.wake import HttpRequest, WakeDeps, handle_request
+from shared.power.attempts import Act
+from shared.power.model import PowerDecision, PowerStatus
+from shared.power.reconcile import TickResult
+from shared.power.wake import HttpRequest, WakeDeps, build_card, handle_request
 from shared.power.wake_html import Card, render_page
 from shared.web.html import SECURITY_HEADERS, Page
 from shared.web.signin import APP_SERVICE, NO_SIGN_IN, PageAccess
 
+BERLIN = ZoneInfo("Europe/Berlin")
 ANA = PageAccess(APP_SERVICE, wake=["1", "2"])  # and somebody else
 
 
@@ -162,10 +166,24 @@ def test_a_token_is_of_one_person_and_of_two_hours_and_cannot_be_made(night) -> 
     assert night.machines.calls["begin_start"] == 0
 
 
+def test_a_token_is_good_to_its_last_second(night) -> None:
+    form = f"machine=rocketchat&hours=2&token={token_in(get(night))}"
+    night.clock.advance(timedelta(hours=2) - timedelta(seconds=1))
+    assert post(night, form).status == 303
+
+
+def test_the_key_of_tokens_is_made_once_and_kept(night) -> None:
+    first, second = token_in(get(night)), token_in(get(night))
+    assert first == second
+    assert len(night.state.read("wake/csrf.key")[0]) == 32
+
+
 def test_a_request_from_another_site_is_refused_whatever_it_knows(night) -> None:
     form = f"machine=rocketchat&hours=2&token={token_in(get(night))}"
     assert post(night, form, {"sec-fetch-site": "cross-site"}).status == 403
+    assert post(night, form, {"sec-fetch-site": "same-site"}).status == 403
     assert post(night, form, {"sec-fetch-site": "same-origin"}).status == 303
+    assert post(night, form, {"sec-fetch-site": "none"}).status == 303
 
 
 @pytest.mark.parametrize(
@@ -180,6 +198,70 @@ def test_a_form_that_is_too_large_is_not_read(night) -> None:
     token = token_in(get(night))
     page = post(night, f"machine=rocketchat&hours=2&token={token}&more={'x' * 5000}")
     assert page.status == 403
+
+
+def test_a_form_is_read_up_to_4096_bytes_and_ten_fields(night) -> None:
+    form = f"machine=rocketchat&hours=2&token={token_in(get(night))}&more="
+    assert post(night, form + "x" * (4097 - len(form))).status == 403
+    assert post(night, form + "x" * (4096 - len(form))).status == 303
+    assert post(night, form + "&a=1" * 7).status == 403
+    assert post(night, form + "&a=1" * 6).status == 303
+
+
+STATES = {
+    PowerStatus.RUNNING: "up", PowerStatus.DEALLOCATED: "deallocated", PowerStatus.STOPPED: "stopped",
+    PowerStatus.STOPPING: "stopping", PowerStatus.DEALLOCATING: "deallocating",
+    PowerStatus.STARTING: "starting", PowerStatus.UNKNOWN: "unknown", PowerStatus.MISSING: "not found",
+}  # fmt: skip
+
+
+def seen(state: PowerStatus, *, up: bool = False, act: Act = Act.NONE, started=None, change=None):
+    decision = PowerDecision(act, "x", up, ("why",), change)
+    carries = frozenset({"mongodb", "rocketchat"})
+    return TickResult("vm", state, decision, started=started, carries=carries)
+
+
+@pytest.mark.parametrize(("state", "headline"), STATES.items())
+def test_each_state_has_its_card(at, state: PowerStatus, headline: str) -> None:
+    card = build_card(seen(state), at("12:00"), BERLIN)
+    moving = state in (PowerStatus.STOPPING, PowerStatus.DEALLOCATING, PowerStatus.STARTING)
+    assert (card.headline, card.moving, card.lines) == (headline, moving, ("why",))
+    still = state in (PowerStatus.MISSING, PowerStatus.STARTING)
+    assert card.button == ("" if still else "Keep it up" if state is PowerStatus.RUNNING else "Start it")
+
+
+def test_what_comes_next_is_told_only_where_it_follows(at) -> None:
+    def lines(*args, **kwargs) -> tuple[str, ...]:
+        card = build_card(seen(*args, change=at("19:00"), **kwargs), at("12:00"), BERLIN)
+        return card.lines
+
+    assert lines(PowerStatus.RUNNING, up=True) == ("why", "It runs until Mon 19:00.")
+    assert lines(PowerStatus.RUNNING) == ("why",)
+    assert lines(PowerStatus.DEALLOCATED) == ("why", "It will be up by itself on Mon 02 Mar at 19:00.")
+    assert lines(PowerStatus.DEALLOCATED, up=True) == ("why",)
+
+
+@pytest.mark.parametrize("act", [Act.START, Act.WAIT])
+def test_a_machine_that_is_wanted_up_is_about_to_start_while_something_is_done(at, act: Act) -> None:
+    card = build_card(seen(PowerStatus.DEALLOCATED, up=True, act=act), at("12:00"), BERLIN)
+    assert (card.headline, card.moving) == ("about to start", True)
+    off = build_card(seen(PowerStatus.DEALLOCATED, act=act), at("12:00"), BERLIN)
+    assert (off.headline, off.moving) == ("deallocated", False)
+
+
+def test_a_start_is_told_with_its_time_until_it_is_well(at) -> None:
+    for state, headline in (
+        (PowerStatus.DEALLOCATED, "starting"),
+        (PowerStatus.RUNNING, "running, not healthy yet"),
+    ):
+        card = build_card(seen(state, started=at("11:57")), at("12:00"), BERLIN, unhealthy="no answer")
+        assert (card.headline, card.moving) == (f"{headline}, asked for 3 min ago", True)
+
+
+def test_why_the_chat_does_not_answer_stands_first(at) -> None:
+    card = build_card(seen(PowerStatus.RUNNING), at("12:00"), BERLIN, unhealthy="no answer")
+    assert card.lines[0].startswith("no answer. A start does not mend that")
+    assert (card.moving, card.button) == (True, "Keep it up")
 
 
 def test_when_azure_does_not_answer_the_page_says_so_and_an_order_stays_on_record(night) -> None:

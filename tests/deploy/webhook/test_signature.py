@@ -255,6 +255,20 @@ def test_a_signed_body_that_is_no_event_is_rejected_and_never_raises(body):
     assert isinstance(asked(body), Reject)
 
 
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"{", "the body is not JSON"),
+        (b"", "the body is not JSON"),
+        (b"[]", "the body is not a JSON object"),
+        (b'{"repository": []}', "repository is missing or malformed"),
+        (b'{"pull_request": {"base": 5}}', "pull_request.base is missing or malformed"),
+    ],
+)
+def test_what_is_wrong_with_a_body_is_told(body, reason):
+    assert asked(body) == Reject(reason)
+
+
 def test_the_size_is_judged_before_the_signature():
     body = b"x" * (MAX_BODY_BYTES + 1)
     answer = read_delivery(body, webhooks.delivery_headers("ping", body, SECRET), [SECRET], TARGETS)
