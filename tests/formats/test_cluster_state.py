@@ -56,7 +56,9 @@ def changed(change: Callable[[dict[str, Any]], object]) -> bytes:
         pytest.param(changed(lambda f: f.update(format=2)), "no cluster state of format 1", id="later"),
         pytest.param(changed(lambda f: f.update(more=SECRET)), "malformed: more", id="unknown field"),
         pytest.param(changed(lambda f: f.pop("taken")), "malformed: taken", id="missing field"),
-        pytest.param(changed(lambda f: f.update(set="daily/../x")), "malformed", id="another set's form"),
+        pytest.param(
+            changed(lambda f: f.update(set="daily/../x")), "malformed: the document", id="another set's form"
+        ),
         pytest.param(
             changed(lambda f: f["objects"][0]["metadata"].update(name=f"../{SECRET}")), "malformed", id="path"
         ),
