@@ -10,7 +10,7 @@ from shared.chatops.deps import ChatopsDeps, CommandHandler
 from shared.chatops.grammar import parse_command
 from shared.chatops.model import ChatAnswer, ChatRequest, CommandCall, CommandPlan
 from shared.chatops.replies import describe_request, write_command
-from shared.kernel.errors import Refused
+from shared.kernel.errors import GroundcrewError, Refused
 from shared.records.approvals import Approval
 from shared.records.people import KnownPerson
 
@@ -118,7 +118,12 @@ def _run_audited(
         reason = str(error) if getattr(error, "hint", None) is not None else type(error).__name__
         deps.audit.append(by, f"chat.{call.name}", subject, f"failed: {reason[:300]}")
         raise
-    deps.audit.append(by, f"chat.{call.name}", subject, done[:300])
+    try:
+        deps.audit.append(by, f"chat.{call.name}", subject, done[:300])
+    except GroundcrewError as error:
+        # It is done: told that it failed, people would have it done once more.
+        log.error("chatops.audit_failed", extra={"subject": subject, "error": str(error)})  # noqa: TRY400
+        return f"{done}\nThe audit trail could not be written: {error}"
     return done
 
 

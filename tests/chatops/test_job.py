@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import pytest
 
+from local.fakes.faults import Fault, FaultPlan
 from shared.chatops.job import answer_request, handle_request
 from shared.chatops.model import ChatPlatform
 from shared.chatops.readback import ChatUnreachable
@@ -384,3 +385,17 @@ def test_old_records_are_removed_and_new_ones_stay(world) -> None:
     world.clock.advance(timedelta(days=31))
     world.say("uAna", "status")
     assert world.deps().deliveries.remove_expired() == "removed 1 records of chat commands"
+
+
+def test_what_was_done_is_not_called_failed_since_the_audit_trail_could_not_be_written(world) -> None:
+    request = world.message("uAna", "up until 22:00")
+    calm = FaultPlan()
+    assert "done" in handle_request(world.deps(calm), request)
+    # The entry of the trail is what is created next.
+    step = calm.steps[: calm.steps.index("command.run")].count("state.create")
+    again = world.message("uAna", "up until 23:00")
+    plan = FaultPlan(Fault(Unavailable("503 ServerBusy"), operation="state.create", step=step, times=9))
+    assert handle_request(world.deps(plan), again).startswith("done")
+    answer = world.rooms.posts[-1].text
+    assert "did up until 23:00" in answer
+    assert "The audit trail could not be written: 503 ServerBusy" in answer

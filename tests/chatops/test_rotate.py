@@ -13,7 +13,7 @@ from shared.chatops.model import AllowRule
 from shared.kernel.errors import Refused, Unavailable
 from shared.secrets_rotation.model import RotationStep
 from shared.wiring.chat_secrets import SecretCommands
-from tests.chatops.conftest import ROOM, ROOMS, ChatWorld
+from tests.support.chat_world import ROOM, ROOMS, ChatWorld
 from tests.support.rotation_world import NAME, entry
 from tests.support.rotation_world import World as RotationWorld
 

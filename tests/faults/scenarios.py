@@ -22,6 +22,7 @@ from shared.restore.deps import RestoreDeps
 from shared.restore.drill.job import run_drill
 from shared.restore.job import restore_set
 from shared.restore.model import RestoreResult
+from tests.faults.asking import ASKING
 from tests.faults.changes import CHANGES
 from tests.faults.storm import STEP_FAULTS, WORLD_FAULTS, StorageClock, Storm, Surroundings
 from tests.faults.telling import TELLING
@@ -179,4 +180,5 @@ SCENARIOS: dict[str, Callable[[Storm], None]] = {
     "restore drill": run_drills,
     **CHANGES,
     **TELLING,
+    **ASKING,
 }

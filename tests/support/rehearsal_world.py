@@ -116,10 +116,10 @@ class RehearsalWorld:
         self.work(faults)
         return self.record(pull.head_sha)
 
-    def work(self, faults: FaultPlan | None = None) -> list[str]:
+    def work(self, faults: FaultPlan | None = None, most: int = 1000) -> list[str]:
         """Messages in turn, each gone only when its function has returned."""
-        done = []
-        while self.world.queues.length(QUEUE):
+        done: list[str] = []
+        while self.world.queues.length(QUEUE) and len(done) < most:
             waiting = self.world.queues.visible(QUEUE)
             if not waiting:
                 self.clock.advance(timedelta(seconds=5))
