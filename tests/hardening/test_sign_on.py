@@ -13,7 +13,7 @@ import pytest
 
 from shared.hardening import job
 from shared.hardening.model import AuditVerdict, HardeningFinding
-from shared.hardening.sign_on import judge_oidc, judge_saml
+from shared.hardening.sign_on import find_jwks_address, judge_oidc, judge_saml
 from shared.kernel.errors import Corrupt, UsageError
 from shared.policy import HardeningPolicy, parse_policy
 from shared.policy.hardening import SignOnProvider
@@ -95,6 +95,63 @@ def test_keys_that_cannot_be_fetched_are_unknown_and_none_that_signs_is_missed()
         assert oidc(keys=keys)["keys"].verdict is MISSED
 
 
+def test_each_address_that_the_chat_uses_has_to_be_https() -> None:
+    names = ("authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri")
+    for name in names:
+        for address in (None, "http://idp.example.org/x"):
+            assert oidc({name: address})["https"].seen == f"without https: {name}"
+    assert oidc({"end_session_endpoint": "http://idp.example.org"})["https"].verdict is MET
+    assert oidc()["https"].seen == "all of its addresses are https"
+    assert oidc()["tenant"].seen == "one tenant"
+    assert oidc({"issuer": None})["issuer"].seen == "its issuer is "
+
+
+def test_an_issuer_that_is_filled_in_for_each_tenant_is_told() -> None:
+    issuer = "https://login.microsoftonline.com/{tenantid}/v2.0"
+    filled = oidc({"issuer": issuer}, provider=ENTRA.model_copy(update={"issuer": issuer}))
+    assert missed(filled) == {"tenant"}
+    assert filled["tenant"].seen == "accounts of every tenant get in"
+    common = "https://login.microsoftonline.com/common/v2.0"
+    assert missed(oidc(provider=ENTRA.model_copy(update={"issuer": common}))) == {"issuer", "tenant"}
+    assert missed(oidc({"issuer": common})) == {"issuer", "tenant"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "count"),
+    [
+        ([{"use": "sig"}, {"kty": "RSA"}, {"use": "enc"}, "x", None], 2),
+        ([{"use": "enc"}], 0),
+        ({"use": "sig"}, 0),
+    ],
+)
+def test_keys_for_signing_are_counted_and_one_without_a_use_serves_for_both(keys: Any, count: int) -> None:
+    found = oidc(keys=json.dumps({"keys": keys}).encode())["keys"]
+    assert found.seen == f"{count} keys that sign"
+    assert found.verdict is (MET if count else MISSED)
+
+
+def test_addresses_are_joined_as_the_chat_does_it() -> None:
+    assert missed(oidc(chat={f"{BASE}-url": f"{HOST}/"})) == set()
+    whole = {f"{BASE}-token_path": f"{HOST}/oauth2/v2.0/token", f"{BASE}-url": "https://elsewhere"}
+    assert missed(oidc(chat=whole)) == {"authorize_path"}
+    nothing = oidc(chat={f"{BASE}-url": None, f"{BASE}-token_path": None})
+    assert nothing["token_path"].seen == "the chat uses "
+    off = oidc(chat={BASE: "true"})
+    assert off["chat"].seen == "the chat has no provider entra that is on"
+    assert "token_path" not in off
+
+
+def test_where_the_keys_are_is_believed_over_https_only() -> None:
+    for address, found in (("https://idp/keys", "https://idp/keys"), ("http://idp/keys", ""), (None, "")):
+        assert find_jwks_address(json.dumps({"jwks_uri": address}).encode()) == found
+
+
+@pytest.mark.parametrize(("data", "problem"), [(b"{", "is not JSON"), (b"[]", "is not an object")])
+def test_metadata_that_is_no_json_object_is_refused(data: bytes, problem: str) -> None:
+    with pytest.raises(Corrupt, match=problem):
+        find_jwks_address(data)
+
+
 def der(issued: Issued) -> bytes:
     return ssl.PEM_cert_to_DER_cert(issued.pem.decode())
 
@@ -145,6 +202,55 @@ def test_a_saml_provider_that_is_what_policy_pins_misses_nothing() -> None:
 )
 def test_metadata_of_another_key_or_issuer_expired_or_over_http_is_told(data: bytes, rules: set[str]) -> None:
     assert missed(saml(data)) == rules
+
+
+def test_the_metadata_of_a_federation_are_searched_for_the_entity() -> None:
+    wrapped = (
+        b'<md:EntitiesDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata">%s</md:EntitiesDescriptor>'
+    )
+    assert missed(saml(wrapped % metadata())) == set()
+
+
+def test_metadata_end_in_their_last_second() -> None:
+    ends = metadata(until="2026-03-01T12:00:00Z")
+    assert missed(saml(ends, now=NOW - timedelta(seconds=1))) == set()
+    assert missed(saml(ends)) == {"valid"}
+    assert saml(ends)["valid"].seen == "its metadata is valid until 2026-03-01T12:00:00Z"
+    assert saml(metadata())["valid"].seen == "its metadata has no end"
+
+
+def test_every_place_to_sign_on_has_to_be_https_and_there_has_to_be_one() -> None:
+    service = b'<md:SingleSignOnService Binding="x" Location="https://idp.example.org/sso"/>'
+    assert service in metadata()
+    two = metadata().replace(service, service + service.replace(b"https", b"http"))
+    assert missed(saml(two)) == {"https"}
+    assert saml(two)["https"].seen.endswith("https://idp.example.org/sso, http://idp.example.org/sso")
+    none = saml(metadata().replace(service, b""))
+    assert (missed(none), none["https"].seen) == ({"https"}, "it signs on at nowhere")
+
+
+def test_a_certificate_is_valid_from_its_first_second_to_before_its_last() -> None:
+    certificate = SIGNER.certificate
+    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    second = timedelta(seconds=1)
+    for now, good in ((begin - second, False), (begin, True), (end - second, True), (end, False)):
+        assert ("certificate-valid" in missed(saml(metadata(), now=now))) is not good
+
+
+def test_the_pinned_certificate_may_be_one_of_several_and_written_with_colons() -> None:
+    print_ = PINNED.certificate_sha256
+    colons = ":".join(print_[at : at + 2] for at in range(0, len(print_), 2))
+    both = metadata().replace(b"</md:IDPSSODescriptor>", b"").replace(b"</md:EntityDescriptor>", b"")
+    other = metadata(OTHER).split(b"<md:IDPSSODescriptor>")[1]
+    found = list(
+        judge_saml(PINNED.model_copy(update={"certificate_sha256": colons}), both + other, ANSWERED, NOW)
+    )
+    assert not [one for one in found if one.verdict is MISSED]
+    nothing = saml(metadata(use=' use="encryption"'))
+    assert nothing["certificate"].seen == "it signs with nothing"
+    assert "certificate-valid" not in nothing
+    odd = metadata().replace(base64.b64encode(der(SIGNER))[:40], b"!" * 40)
+    assert missed(saml(odd)) == {"certificate"}
 
 
 def test_an_end_that_cannot_be_read_is_unknown() -> None:

@@ -334,6 +334,10 @@ def test_the_wait_of_what_is_not_known_to_be_merged_is_not_over():
     gate = environment_gate(found, unmerged, [], branch_protected=True, now=NOW + timedelta(days=1))
     assert (gate.passed, gate.pending) == (False, True)
     assert gate.reason == "production waits 10 minutes after a merge"
+    found = environment_of()
+    assert environment_gate(found, unmerged, [], branch_protected=True, now=NOW).passed
+    earlier = NOW - timedelta(hours=1)
+    assert environment_gate(found, PULL, [], branch_protected=True, now=earlier).passed
 
 
 @pytest.mark.parametrize(("minutes", "passed"), [(9, False), (10, True)])
