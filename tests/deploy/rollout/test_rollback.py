@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from local.fakes.faults import Fault, FaultPlan
 from shared.deploy import drift_job as drift
-from shared.deploy.ports.releases import ChartPackage
+from shared.deploy.chart.fetch import fetch_chart
+from shared.deploy.ports.releases import ChartPackage, Revision
 from shared.deploy.records.drift import load_drift_check
-from shared.deploy.rollout.rollback import plan_rollback, rollback
-from shared.kernel.errors import Corrupt, Locked, NotFound, Refused
+from shared.deploy.rollout.rollback import RollbackPlan, plan_rollback, rollback
+from shared.kernel.errors import Corrupt, Locked, NotFound, Refused, Unavailable
 from shared.status.readers import read_deploy
 from tests.support.approvals import make_approvals
 
@@ -64,6 +66,109 @@ def test_a_revision_there_is_not_is_named(world) -> None:
     world.deployed_first()
     with pytest.raises(NotFound, match="7"):
         plan_rollback(world.deps(), 7)
+
+
+REVISION = Revision(3, "superseded", "chart-1", "8.2.0", "")
+
+
+@pytest.mark.parametrize(
+    ("now", "then", "changes"),
+    [("8.2.0", "8.2.0", False), ("8.3.0", "8.2.0", True), ("8.2.0", "", True), ("", "", True)],
+)
+def test_a_version_that_is_not_known_counts_as_another(now: str, then: str, changes: bool) -> None:
+    assert RollbackPlan(REVISION, now, then).changes_version is changes
+
+
+def test_an_approval_is_bound_to_all_that_a_way_back_depends_on() -> None:
+    way = RollbackPlan(REVISION, "8.3.0", "8.2.0", "manual/x", 300, 4)
+    assert way.arguments == {
+        "revision": "3", "current": "4", "from": "8.3.0", "to": "8.2.0", "restored": "manual/x",
+    }  # fmt: skip
+    assert str(way) == "rolled back to revision 3, Rocket.Chat 8.2.0"
+    assert str(replace(way, version_then="")) == "rolled back to revision 3, Rocket.Chat (unknown version)"
+    nothing = replace(way, target=None)
+    assert (nothing.number, str(nothing)) == (0, "the data are those of manual/x")
+
+
+def test_where_nothing_was_ever_deployed_there_is_nothing_to_go_back_from(world) -> None:
+    with pytest.raises(NotFound, match="nothing is deployed"):
+        plan_rollback(world.deps(), 1)
+    with pytest.raises(NotFound, match="no such revision"):
+        plan_rollback(world.deps(), 0)
+
+
+def test_after_a_success_the_schema_of_before_is_that_of_its_own_record(world, files) -> None:
+    world.migrates = {"8.2.0": 300, "8.3.0": 301}
+    world.deployed_first("8.2.0")
+    world.merge(files("8.3.0"))
+    world.work()
+    assert world.deps().watermarks.read() is None
+    way = plan_rollback(world.deps(), 1)
+    assert (way.schema, way.version_now, way.current) == (300, "8.3.0", 2)
+    world.merge(files("8.3.0", host="two.example.org"))
+    world.work()
+    assert plan_rollback(world.deps(), 1).schema == 300, "a deploy within the version says nothing of it"
+
+
+def test_only_the_backup_that_belongs_to_a_proposal_is_taken(world, files) -> None:
+    world.migrates = {"8.2.0": 300, "8.3.0": 301}
+    world.deployed_first("8.2.0")
+    _, sha = world.merge(world.broken("8.3.0"))
+    world.work()
+    own = world.record(sha).progress.backup
+    world.backups["manual/20261122T090000Z"] = "sealed"
+    with pytest.raises(Refused, match="does not belong to this rollback") as refused:
+        plan_rollback(world.deps(), 1, restored="manual/20261122T090000Z")
+    assert refused.value.hint == f"The backup that belongs to it is {own}."
+    assert plan_rollback(world.deps(), 1, restored=own).restored == own
+
+
+def test_somebody_elses_helm_is_waited_for_and_what_was_left_is_repaired(world, files) -> None:
+    world.deployed_first()
+    world.merge(files(host="two.example.org"))
+    world.work()
+    world.releases.leave_pending(fetch_chart(world.deps(), world.repository.branches["main"]).package)
+    timeout = 4 * world.deps().policy.helm_timeout
+    world.clock.advance(timeout - timedelta(seconds=1))
+    with pytest.raises(Locked, match="revision 3 is pending-upgrade"):
+        rollback(world.deps(), plan_rollback(world.deps(), 1), by="ada", on_progress=quiet)
+    assert world.deps().holds.list_in_force() == (), "the machine is not kept up by it"
+    world.clock.advance(timedelta(seconds=1))
+    lines: list[str] = []
+    rollback(world.deps(), plan_rollback(world.deps(), 1), by="ada", on_progress=lines.append)
+    assert [one.status for one in world.releases.history()][-2:] == ["failed", "deployed"]
+    assert lines and "" not in lines
+
+
+def test_a_way_back_that_fails_is_on_record_and_spends_no_approval(world, files) -> None:
+    world.deployed_first("8.2.0")
+    world.merge(files("8.3.0"))
+    world.work()
+    deps = world.deps(FaultPlan(Fault(Unavailable("helm timed out"), operation="releases.rollback")))
+    way = plan_rollback(deps, 1, restored=next(iter(world.backups)))
+    with pytest.raises(Refused, match="a second person") as asked:
+        rollback(deps, way, by="ada", on_progress=quiet)
+    make_approvals(world.state, world.clock).approve(str(asked.value.value), by="grace")
+    with pytest.raises(Unavailable, match="helm timed out"):
+        rollback(deps, way, by="ada", on_progress=quiet)
+    assert deps.holds.list_in_force() == ()
+    assert "approved by grace" in rollback(deps, way, by="ada", on_progress=quiet)
+    with pytest.raises(Refused):
+        rollback(deps, way, by="ada", on_progress=quiet)
+
+
+def test_a_way_back_is_done_though_nobody_can_be_told_of_it(world, files) -> None:
+    first = world.deployed_first()
+    world.merge(files(host="two.example.org"))
+    world.work()
+    deaf = FaultPlan(
+        Fault(Unavailable("no mail"), operation="people.notify"),
+        Fault(Unavailable("no GitHub"), operation="forge.list_deployments"),
+    )
+    told = rollback(world.deps(deaf), plan_rollback(world.deps(), 1), by="ada", on_progress=quiet)
+    assert told.endswith("by ada")
+    assert "approved" not in told
+    assert world.deps().ledger.read("production").sha == first
 
 
 def test_an_approval_ends_and_cannot_be_changed(world) -> None:
