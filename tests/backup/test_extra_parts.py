@@ -16,14 +16,14 @@ from local.fakes.mongodb import MemoryDatabase
 from local.fakes.reporter import ListReporter
 from shared.backup import job as backup
 from shared.backup.catalogue import SetState
-from shared.backup.extra import describe_state, ensure_extra_parts
+from shared.backup.extra import describe_state, ensure_extra_parts, find_unread
 from shared.backup.health import check_newest_state
 from shared.backup.key_drill import drill_keys
 from shared.backup.notices import sealed_notice, state_notice
 from shared.backup.sets import SetInfo, read_plan
 from shared.backup.verify import read_state_part, verify_content, verify_stored
 from shared.formats.backupset import FORMAT_WITH_EXTRA_PARTS, BackupPlan, ChainLink, Manifest
-from shared.formats.extra_parts import ExtraPart
+from shared.formats.extra_parts import ExtraPart, UnreadItem
 from shared.formats.manifest import Signer, VerifiedRecord
 from shared.formats.strict_json import FORMAT, decode_record
 from shared.kernel.errors import Corrupt, NotFound, Unavailable, UsageError
@@ -292,3 +292,22 @@ def test_without_a_key_nothing_of_the_state_is_shown(world: StateWorld) -> None:
     world.seal()
     with pytest.raises(UsageError, match="no key to decrypt with"):
         read_cluster_state(world.catalogue, "latest", [])
+
+
+@pytest.mark.parametrize(
+    ("unread", "told"),
+    [
+        (0, "cluster state: 2 items"),
+        (1, "cluster state: 2 items; unknown: kind 0: denied"),
+        (3, "cluster state: 2 items; unknown: kind 0: denied; kind 1: denied; kind 2: denied"),
+        (5, "cluster state: 2 items; unknown: kind 0: denied; kind 1: denied; kind 2: denied; and 2 more"),
+    ],
+)
+def test_what_a_set_holds_of_the_cluster_is_told_in_one_line(unread: int, told: str) -> None:
+    items = tuple(UnreadItem(f"kind {number}", "denied") for number in range(unread))
+    part = ExtraPart("cluster-state", "extra-cluster-state.a.json.zst.age", 1, 1, "0" * 64, ("a", "b"), items)
+    later = replace(part, kind="files")
+    assert describe_state([later, part]) == told
+    assert len(find_unread([later, part])) == unread
+    assert describe_state([later]) == "cluster state: not in this set"
+    assert find_unread([later]) == find_unread([]) == ["all of it: the set was made without"]
