@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from shared.backup.archives import open_archive
 from shared.backup.catalogue import CatalogueEntry, SetCatalogue, SetState
 from shared.backup.sets import MANIFEST, parse_set_id, stream_stored, stream_verified
 from shared.formats import age
 from shared.formats.agekeys import Identity
 from shared.formats.archive import OPLOG
-from shared.formats.archive_reader import ArchiveReader, DocumentBatch
+from shared.formats.archive_reader import DocumentBatch
 from shared.formats.backupset import Manifest, StoredPart, set_folder
 from shared.formats.cluster_state import MAX_BYTES, ClusterState, decode_state
 from shared.formats.documents import Tally, tally_documents
@@ -66,7 +67,8 @@ def verify_key(
 def verify_content(
     blobs: Blobs, manifest: Manifest, identities: Sequence[Identity], reporter: Reporter
 ) -> None:
-    """Decrypt, decompress and parse every part, and compare every namespace's tally with the manifest.
+    """Decrypt, decompress and parse every part, and compare every namespace with the manifest: what the
+    archives announce, and the tally of its documents.
 
     Raises Corrupt naming the blob, or the namespace whose sums do not agree.
     """
@@ -74,9 +76,7 @@ def verify_content(
     sums: dict[tuple[str, str], Tally] = defaultdict(Tally)
     reporter.phase("Verifying content", sum(part.plain_bytes for part in manifest.parts))
     for part in manifest.parts:
-        name = where + part.blob
-        stream = stream_verified(blobs, name, part.stored_bytes, part.sha256)
-        for event in ArchiveReader(read_part(stream, identities, name=name), name=name):
+        for event in open_archive(blobs, manifest, part, identities):
             if isinstance(event, DocumentBatch):
                 sums[event.db, event.collection] += tally_documents(event.batch)
                 reporter.advance(len(event.batch))

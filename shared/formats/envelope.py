@@ -43,15 +43,15 @@ class PartDigest:
     sha256: str  # of the stored bytes
 
 
-def build_parameters(level: int, threads: int) -> zstandard.ZstdCompressionParameters:
+def build_parameters(
+    level: int, threads: int, *, checksum: bool = False
+) -> zstandard.ZstdCompressionParameters:
     """How a part is compressed: in the caller's thread, or in `threads` of zstd's own."""
     return zstandard.ZstdCompressionParameters.from_level(
         level,
         threads=threads,
         job_size=_JOB_BYTES if threads else 0,
-        # zstd's own checksum: age's authentication says that nobody changed the bytes, this that they were
-        # right.
-        write_checksum=True,
+        write_checksum=checksum,
         **_TABLES.get(level, {}),
     )
 
@@ -61,14 +61,26 @@ class PartWriter:
 
     With `threads` above 0, zstd compresses in that many threads of its own beside the caller, and another one
     encrypts, hashes and calls `write`. Call `finish`, or `abort` to give up.
+
+    Encryption says that nobody changed the bytes, `checksum` (zstd's own) that they are those that were
+    written here: without it a reader must know that by other means, as by an archive's sums and its manifest.
     """
 
-    def __init__(self, write: Write, recipients: Sequence[Recipient], *, level: int, threads: int) -> None:
+    def __init__(
+        self,
+        write: Write,
+        recipients: Sequence[Recipient],
+        *,
+        level: int,
+        threads: int,
+        checksum: bool = True,
+    ) -> None:
         self._write = write
         self._digest = hashlib.sha256()
         self._plain_bytes = self._stored_bytes = 0
         self._encryptor = age.Encryptor(self._store, recipients)
-        compressor = zstandard.ZstdCompressor(compression_params=build_parameters(level, threads))
+        parameters = build_parameters(level, threads, checksum=checksum)
+        compressor = zstandard.ZstdCompressor(compression_params=parameters)
         self._collected = _Collector()
         # A writer, not a `compressobj`: that one joins what it gives out in memory that is made anew each
         # time, thirty megabytes more.

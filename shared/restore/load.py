@@ -8,12 +8,11 @@ from concurrent.futures import Future
 from functools import partial
 from threading import Event, Lock
 
-from shared.backup import sets
+from shared.backup.archives import open_archive
 from shared.formats.archive import OPLOG
-from shared.formats.archive_reader import ArchiveReader, DocumentBatch
-from shared.formats.backupset import Manifest, StoredPart, set_folder
+from shared.formats.archive_reader import DocumentBatch
+from shared.formats.backupset import Manifest, StoredPart
 from shared.formats.documents import split_documents
-from shared.formats.envelope import read_part
 from shared.mongodb.metadata import parse_metadata
 from shared.mongodb.model import InsertResult
 from shared.restore.deps import RestoreDeps
@@ -32,10 +31,8 @@ class PartReader:
 
     def read_batches(self, part: StoredPart) -> Iterator[DocumentBatch]:
         """The documents of one part, in order. Raises Corrupt at the latest at its end."""
-        name = set_folder(self._manifest.klass, self._manifest.set) + part.blob
         # Checked once more: they are downloaded a second time, and may have changed since the check.
-        stored = sets.stream_verified(self._deps.backups, name, part.stored_bytes, part.sha256)
-        reader = ArchiveReader(read_part(stored, self._deps.identities, name=name), name=name)
+        reader = open_archive(self._deps.backups, self._manifest, part, self._deps.identities)
         return (event for event in reader if isinstance(event, DocumentBatch))
 
     def read_oplog(self, part: StoredPart) -> Iterator[bytes]:

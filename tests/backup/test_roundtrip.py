@@ -35,11 +35,20 @@ contents = st.dictionaries(
 
 
 @settings(max_examples=60, deadline=None)
-@given(held=contents, level=st.sampled_from([1, 3, 5]), threads=st.sampled_from([0, 2]))
-def test_any_documents_survive_the_whole_way(held: dict[str, list[bytes]], level: int, threads: int) -> None:
+@given(
+    held=contents,
+    level=st.sampled_from([1, 3, 5]),
+    threads=st.sampled_from([0, 2]),
+    checksum=st.booleans(),  # parts of sets that are older have zstd's
+)
+def test_any_documents_survive_the_whole_way(
+    held: dict[str, list[bytes]], level: int, threads: int, checksum: bool
+) -> None:
     blobs = MemoryBlobs()
     upload = blobs.upload("part")
-    sealer = PartWriter(upload.write, [parse_recipient(RECIPIENT)], level=level, threads=threads)
+    sealer = PartWriter(
+        upload.write, [parse_recipient(RECIPIENT)], level=level, threads=threads, checksum=checksum
+    )
     writer = ArchiveWriter(
         sealer.write, ArchiveHeader("8.0.4", "test"), [PreludeEntry("db", name, "{}") for name in held]
     )
