@@ -22,6 +22,7 @@ MAGIC = b"\x6d\xe2\x99\x81"
 TERMINATOR = b"\xff\xff\xff\xff"
 FORMAT_VERSION = "0.1"
 OPLOG = ("", "oplog")
+_PIECE_BYTES = 1 << 20
 
 # What is written may be a view of memory that is used again: it is taken at once, or copied.
 Write = Callable[[bytes | memoryview], object]
@@ -72,11 +73,14 @@ class ArchiveWriter:
     def tallied_documents(self, db: str, collection: str, batch: TalliedBatch) -> Tally:
         """Append a batch that was walked already; returns its tally."""
         entry = self._switch(db, collection)
-        self._crc = crc64.xz(batch.documents, self._crc)
         self._tally += batch.tally
-        # Three writes and no joining: the batch is megabytes, and is handed on as it came.
+        # Written as it came, without joining, in pieces that a core's cache holds until they are compressed.
         self._write(_block(entry, ended=False, crc=0))
-        self._write(batch.documents)
+        documents = memoryview(batch.documents)
+        for start in range(0, len(documents), _PIECE_BYTES):
+            piece = documents[start : start + _PIECE_BYTES]
+            self._crc = crc64.xz(piece, self._crc)
+            self._write(piece)
         self._write(TERMINATOR)
         return batch.tally
 
