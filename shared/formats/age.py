@@ -60,7 +60,7 @@ class Encryptor:
         """Encrypt and pass on every whole chunk that is surely not the last."""
         view = memoryview(data)
         whole = max(len(self._held) + len(view) - 1, 0) // _CHUNK
-        # Memory that is used again, copied once: each chunk in memory of its own, joined, took twice the time.
+        # Memory that is used again, copied once: chunks in memory of their own, joined, took twice the time.
         sealed = self._sealed.reserve(whole * _SEALED)
         position = 0
         for start in range(0, len(sealed), _SEALED):

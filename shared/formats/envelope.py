@@ -26,12 +26,10 @@ _PLAIN_BYTES = 4 << 20
 # each handing over wakes a thread. At most four of those wait.
 _HANDED_BYTES, _BEHIND = 1 << 20, 4
 # zstd's threads buffer several jobs of input and output each; jobs half as large as its own, fed in small
-# slices, save tens of megabytes of a worker's memory. A job begins by going over the last quarter of a
-# mebibyte before it once more: smaller jobs cost time, and size.
-_SLICE_BYTES, _JOB_BYTES = 1 << 20, 4 << 20
-# By level. A larger table for long matches than zstd's own (17) and a smaller one for short matches (16): the
-# same size for less time. docs/adr/0021 has it for generated messages and for real text.
-_TABLES = {3: {"hash_log": 18, "chain_log": 15}}
+# slices, save tens of megabytes of a worker's memory. A job begins by going over what lies before it once
+# more: a quarter of its window instead of zstd's eighth stores what larger jobs would. docs/adr/0021 has
+# figures of generated messages and of real text.
+_SLICE_BYTES, _JOB_BYTES, _OVERLAP = 1 << 20, 4 << 20, 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +49,8 @@ def build_parameters(
         level,
         threads=threads,
         job_size=_JOB_BYTES if threads else 0,
+        overlap_log=_OVERLAP if threads else 0,
         write_checksum=checksum,
-        **_TABLES.get(level, {}),
     )
 
 

@@ -47,6 +47,14 @@ def test_the_names_of_elements_grow_by_a_digit(count: int) -> None:
     assert batch.tally.documents == count
 
 
+def test_small_and_large_documents_stay_in_their_order() -> None:
+    sizes = (1, 8_100, 8_192, 9_000, 2, 3, 70_000, 8_191, 1) * 40
+    documents = [bson.encode({"_id": number, "data": bytes(size)}) for number, size in enumerate(sizes)]
+    batch = gather_array(*in_reply(documents))
+    assert list(split_documents(batch.documents)) == documents
+    assert batch == TalliedBatch.of(b"".join(documents))
+
+
 def test_an_array_may_be_longer_than_sixteen_mebibytes() -> None:
     documents = [bson.encode({"_id": number, "data": bytes(9 << 20)}) for number in range(2)]
     array = b"\x030\0" + documents[0] + b"\x031\0" + documents[1] + b"\0"
