@@ -11,7 +11,7 @@ import yaml
 
 from shared.formats.agekeys import Identity, generate_identity, parse_identities
 from shared.formats.sops_config import find_creation_rule
-from shared.formats.sops_keys import SopsRecipients
+from shared.formats.sops_keys import SealedKeys, SopsRecipients
 from shared.formats.sops_writer import SealRules, open_text, reseal, rotate_recipients, seal
 from shared.kernel.errors import Refused, UsageError
 
@@ -142,6 +142,20 @@ def test_key_groups_without_a_threshold_are_needed_all(tmp_path: Path) -> None:
     rule = find_creation_rule(config(tmp_path, {"key_groups": [{"age": [one]} for one in PUBLIC[:3]]}))
     assert rule is not None
     assert (rule.recipients.threshold, rule.recipients.needed, rule.only_encrypted) == (0, 3, False)
+
+
+def test_keys_are_written_as_sops_writes_them_whatever_their_length() -> None:
+    group = {"age": [{"recipient": "age1" + "x" * 2000, "enc": "-----BEGIN\nabc\n"}]}
+    lines = list(SealedKeys({"shamir_threshold": 1, "key_groups": [group]}).lines())
+    assert lines == [
+        "    shamir_threshold: 1",
+        "    key_groups:",
+        "        -   age:",
+        "                -   recipient: age1" + "x" * 2000,
+        "                    enc: |",
+        "                        -----BEGIN",
+        "                        abc",
+    ]
 
 
 def test_a_threshold_without_key_groups_is_of_nothing(tmp_path: Path) -> None:

@@ -117,6 +117,50 @@ def test_slices_of_two_branches_are_never_mixed() -> None:
         plan_moment([base(15)], [*CHAIN, cut(40, 50, NEW)], at(45))
 
 
+def test_a_base_within_a_long_slice_is_followed_although_a_short_one_begins_nearer() -> None:
+    assert names(plan_moment([base(5)], [cut(0, 10), cut(3, 4), CHAIN[1]], at(15))) == [
+        "000000-000010",
+        "000010-000020",
+    ]
+
+
+def test_of_two_branches_the_one_that_reaches_further_is_taken() -> None:
+    branches = [cut(0, 10, OLD), cut(0, 10, NEW), cut(10, 30, NEW)]
+    late = base(5, sealed=9000)
+    assert plan_moment([late], branches, at(25)).slices[-1].name.startswith(NEW)
+    assert plan_moment([late], [*branches, cut(10, 40, OLD)], at(35)).slices[-1].name.startswith(OLD)
+
+
+def test_the_four_spans_nearest_to_the_moment_are_told_in_their_order() -> None:
+    with pytest.raises(NotFound) as caught:
+        plan_moment([base(hundred * 100) for hundred in (5, 0, 3, 1, 4, 2)], [], at(260))
+    told = str(caught.value)
+    assert told.count(" to ") == 4
+    places = [told.find(f"({FIRST + hundred * 100},1)") for hundred in range(6)]
+    assert [place >= 0 for place in places] == [False, True, True, True, True, False]
+    assert sorted(places[1:5]) == places[1:5]
+
+
+def test_spans_that_touch_are_told_as_one() -> None:
+    slices = [cut(0, 10), cut(100, 110), cut(110, 120)]
+    with pytest.raises(NotFound) as caught:
+        plan_moment([base(0), base(100), base(105), base(120)], slices, at(50))
+    told = str(caught.value)
+    assert told.count(" to ") == 2
+    assert f"({FIRST},1) to 2026-01-01T00:00:10Z" in told
+    assert f"({FIRST + 100},1) to 2026-01-01T00:02:00Z" in told
+
+
+def test_a_plan_says_what_will_be_used() -> None:
+    assert plan_moment([base(15)], [], at(15)).reasons == (
+        f"daily/15 ends at 2026-01-01T00:00:15Z ({FIRST + 15},1): no slices are needed",
+    )
+    first, second_, third = plan_moment([base(15)], CHAIN, at(25)).reasons
+    assert first == f"base daily/15, which ends at 2026-01-01T00:00:15Z ({FIRST + 15},1)"
+    assert second_ == f"2 slices from {FIRST + 10}.1 to {FIRST + 30}.1, 20 bytes"
+    assert third.startswith("replayed until 2026-01-01T00:00:25Z")
+
+
 def test_without_a_base_that_is_said() -> None:
     with pytest.raises(NotFound, match="there is no base"):
         plan_moment([], CHAIN, at(15))

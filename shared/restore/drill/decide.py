@@ -93,9 +93,11 @@ def check_not_production(
 
 def _normalize_host(host: str) -> str:
     # Loopback has three spellings, and the port may be left out: compared as they are, production would pass.
-    name, _, port = host.strip().lower().rpartition(":")
-    if not name or not port.isdigit():
-        name, port = host.strip().lower(), "27017"
+    text = host.strip().lower()
+    name, _, port = text.rpartition(":")
+    # An address of IPv6 has colons without a port, too.
+    if text in _LOOPBACK or not name or not port.isdigit():
+        name, port = text, "27017"
     return f"{'loopback' if name in _LOOPBACK else name}:{port}"
 
 
