@@ -5,9 +5,8 @@ https://kubernetes.io/docs/concepts/architecture/garbage-collection/
 
 from __future__ import annotations
 
-import copy
-
 from local.kubernetes import errors
+from local.kubernetes.copying import copy_json
 from local.kubernetes.errors import Object
 from local.kubernetes.registry import DEFINITIONS, NAMESPACES, Registry, as_version, format_timestamp, is_over
 from local.kubernetes.resources import ApiResource
@@ -40,7 +39,7 @@ def delete_object(
 
 
 def _deleting_object(before: Object, resource: ApiResource, options: Object, now: str) -> Object:
-    after = copy.deepcopy(before)
+    after = copy_json(before)
     meta = after["metadata"]
     finalizers = list(meta.get("finalizers") or ())
     # Of batch/v1 alone: who deletes a Job and says nothing more leaves its pods running.
@@ -80,7 +79,7 @@ def remove_object(registry: Registry, resource: ApiResource, item: Object) -> No
 
 def remove_finalizer(registry: Registry, resource: ApiResource, item: Object, finalizer: str) -> None:
     """Strike a finalizer out, and remove the object if nothing else holds it."""
-    after = copy.deepcopy(as_version(item, resource))
+    after = copy_json(as_version(item, resource))
     meta = after["metadata"]
     meta["finalizers"] = [name for name in meta.get("finalizers") or () if name != finalizer]
     if is_over(after, resource):

@@ -6,9 +6,9 @@ https://github.com/kubernetes/community/blob/master/contributors/devel/sig-api-m
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
+from local.kubernetes.copying import copy_json
 from local.kubernetes.errors import ApiError, Object, bad_request
 from local.kubernetes.schema import Shape
 
@@ -34,7 +34,7 @@ def json_patch(target: Object, operations: Any) -> Object:
     if not isinstance(operations, list):
         raise bad_request("error decoding patch: a JSON Patch is a list of operations")
     # All operations or none: the third of them may fail.
-    document = copy.deepcopy(target)
+    document = copy_json(target)
     for operation in operations:
         try:
             document = _apply_operation(document, operation)
@@ -84,7 +84,7 @@ def _apply_operation(document: Any, operation: Any) -> Any:
             return _add_value(document, parts, value)
         case "copy":
             return _add_value(
-                document, parts, copy.deepcopy(_resolve_pointer(document, _parse_pointer(operation["from"])))
+                document, parts, copy_json(_resolve_pointer(document, _parse_pointer(operation["from"])))
             )
         case "test":
             actual, expected = _resolve_pointer(document, parts), operation["value"]

@@ -5,7 +5,6 @@ Controllers and tests write through the same functions as the HTTP handlers do.
 
 from __future__ import annotations
 
-import copy
 import secrets
 import uuid
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from typing import Any
 
 from local.kubernetes import admission, defaults, errors, rules, validation
 from local.kubernetes import apply as server_side
+from local.kubernetes.copying import copy_json
 from local.kubernetes.errors import ApiError, Object, bad_request
 from local.kubernetes.resources import ApiResource, Bucket, Catalogue
 from local.kubernetes.schema import Shape, shape_of
@@ -84,7 +84,7 @@ class Registry:
     def create(self, resource: ApiResource, namespace: str, body: Any, write: Write) -> Object:
         """Raises `ApiError` 400, 403, 404, 409, 422."""
         shape = self.shape(resource)
-        item, warnings = validation.decode_object(copy.deepcopy(body), resource, shape, write.validation)
+        item, warnings = validation.decode_object(copy_json(body), resource, shape, write.validation)
         write.warnings += warnings
         with self.store.lock:
             meta = self._check_address(item, resource, namespace, "")
@@ -108,7 +108,7 @@ class Registry:
         shape = self.shape(resource)
         with self.store.lock:
             before = self.get(resource, namespace, name)
-            body = change(copy.deepcopy(before))
+            body = change(copy_json(before))
             after, warnings = validation.decode_object(body, resource, shape, write.validation)
             write.warnings += warnings
             meta = self._check_address(after, resource, namespace, name)
@@ -125,7 +125,7 @@ class Registry:
         write = replace(write, operation="Apply")
         shape = self.shape(resource)
         config, warnings = validation.decode_object(
-            copy.deepcopy(body), resource, shape, write.validation, applied=True
+            copy_json(body), resource, shape, write.validation, applied=True
         )
         write.warnings += warnings
         if config.get("metadata", {}).get("managedFields"):
@@ -144,7 +144,7 @@ class Registry:
             self._check_preconditions(before, {**meta, "uid": meta.get("uid")}, resource, write)
             config["metadata"].pop("resourceVersion", None)
             after, owners = server_side.apply_config(before, config, shape, manager, force=write.force)
-            after = self._confine_update(before, copy.deepcopy(after), resource, write.subresource)
+            after = self._confine_update(before, copy_json(after), resource, write.subresource)
             self._check_and_default(after, resource, shape)
             return self._commit_object(before, after, resource, owners, write), False
 
@@ -187,7 +187,7 @@ class Registry:
     ) -> Object:
         """Only what the endpoint may change: the status at `/status`, all but the status elsewhere."""
         if subresource == "status":
-            confined = {**before, "metadata": copy.deepcopy(before["metadata"])}
+            confined = {**before, "metadata": copy_json(before["metadata"])}
             # Controllers annotate through /status too; the rest of the metadata stays.
             for key in ("annotations", "labels"):
                 if key in after["metadata"] and not resource.custom:
@@ -229,7 +229,7 @@ class Registry:
     def _insert_object(
         self, item: Object, resource: ApiResource, owners: server_side.Owners, write: Write
     ) -> Object:
-        item = copy.deepcopy(item)
+        item = copy_json(item)
         meta = item["metadata"]
         if resource.namespaced:
             self._check_namespace(meta["namespace"], resource, meta.get("name", ""))

@@ -39,10 +39,21 @@ def _root_definitions(version: str) -> Mapping[tuple[str, str], Object]:
     return roots
 
 
+def list_types(node: Mapping[str, Any]) -> tuple[str, ...]:
+    """The JSON types that a schema node takes; empty if any."""
+    if node.get("x-kubernetes-int-or-string"):
+        return ("integer", "string")
+    if "oneOf" in node and "type" not in node:
+        return tuple(kind for option in node["oneOf"] for kind in list_types(option))
+    kinds = node.get("type") or ()
+    names = (kinds,) if isinstance(kinds, str) else tuple(kinds)
+    return (*names, "null") if node.get("nullable") else names
+
+
 class Shape:
     """A place in a schema. An empty one stands for what is not described: maps merge, lists do not."""
 
-    __slots__ = ("_fields", "_items", "node", "version")
+    __slots__ = ("_fields", "_free", "_items", "node", "types", "version")
 
     def __init__(self, node: Mapping[str, Any], version: str) -> None:
         ref = node.get("$ref")
@@ -52,7 +63,9 @@ class Shape:
             extra = {key: value for key, value in node.items() if key.startswith("x-kubernetes")}
             node = {**load_definitions(version)[ref.rpartition("/")[2]], **extra}
         self.node, self.version = node, version
+        self.types = list_types(node)
         self._fields: dict[str, Shape] = {}
+        self._free: Shape | None = None  # under every key that is not declared
         self._items: Shape | None = None
 
     def _shape_at(self, node: Mapping[str, Any] | None) -> Shape:
@@ -77,11 +90,12 @@ class Shape:
     def field(self, name: str) -> Shape:
         """The shape under a key."""
         shape = self._fields.get(name)
-        if shape is None:
-            properties = self.node.get("properties") or {}
-            shape = self._shape_at(properties.get(name, self.node.get("additionalProperties")))
-            if name in properties:  # of free keys there may be any number
-                self._fields[name] = shape
+        if shape is None and self.has_field(name):
+            shape = self._fields[name] = self._shape_at(self.node["properties"][name])
+        elif shape is None:
+            if self._free is None:
+                self._free = self._shape_at(self.node.get("additionalProperties"))
+            shape = self._free
         return shape
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -10,6 +9,7 @@ from datetime import timedelta
 from local.kubernetes import access, deletion, listing, selectors
 from local.kubernetes.addons import NODE
 from local.kubernetes.cluster import EmbeddedCluster
+from local.kubernetes.copying import copy_json
 from local.kubernetes.errors import Object, bad_request, not_found_error
 from local.kubernetes.handlers import Answer, ApiCall, dispatch_call, patched_object
 from local.kubernetes.proxy import proxy_service
@@ -141,7 +141,7 @@ BELOW: Mapping[str, Callable[[EmbeddedCluster, ApiCall], Answer]] = {
 
 def review_access(cluster: EmbeddedCluster, call: ApiCall, user: access.User) -> Answer:
     """`kubectl auth can-i` and `kubectl auth whoami`."""
-    body = copy.deepcopy(call.decode_content())
+    body = copy_json(call.decode_content())
     if call.resource.kind == "SelfSubjectReview":
         body["status"] = {"userInfo": {"username": user.name, "groups": list(user.groups)}}
         return Answer(body, 201)

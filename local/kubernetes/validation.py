@@ -50,20 +50,9 @@ def prune_fields(value: Any, shape: Shape, unknown: list[str], path: str = "") -
     return value
 
 
-def allowed_types(node: Mapping[str, Any]) -> tuple[str, ...]:
-    """The JSON types that a schema node takes; empty if any."""
-    if node.get("x-kubernetes-int-or-string"):
-        return ("integer", "string")
-    if "oneOf" in node and "type" not in node:
-        return tuple(kind for option in node["oneOf"] for kind in allowed_types(option))
-    kinds = node.get("type") or ()
-    names = (kinds,) if isinstance(kinds, str) else tuple(kinds)
-    return (*names, "null") if node.get("nullable") else names
-
-
 def type_errors(value: Any, shape: Shape, path: str = "") -> Iterator[str]:
     """A sentence for each value that cannot be decoded into its field."""
-    kinds = allowed_types(shape.node)
+    kinds = shape.types
     # A null is as good as absent in every decoder of Kubernetes.
     if value is not None and kinds and not any(_TYPES[kind](value) for kind in kinds):
         actual = next(name for name, test in _TYPES.items() if test(value))

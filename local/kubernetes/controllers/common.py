@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import time
@@ -11,6 +10,7 @@ from typing import Any
 
 from local.kubernetes import deletion
 from local.kubernetes.cluster import EmbeddedCluster
+from local.kubernetes.copying import copy_json
 from local.kubernetes.errors import ApiError, Object
 from local.kubernetes.registry import Write, format_timestamp
 
@@ -181,7 +181,7 @@ def short_digest(value: Any, length: int = 10) -> str:
 
 def pod_of(owner: Object, name: str, labels: Object) -> Object:
     """A pod by the owner's template."""
-    template = copy.deepcopy(owner["spec"]["template"])
+    template = copy_json(owner["spec"]["template"])
     meta = template.get("metadata") or {}
     return {
         "apiVersion": "v1",

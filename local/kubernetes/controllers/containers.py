@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 
 from local.kubernetes.addons import NODE
 from local.kubernetes.behaviour import PodProgram, container_output
 from local.kubernetes.controllers.common import KUBELET, Context, short_digest, with_condition
+from local.kubernetes.copying import copy_json
 from local.kubernetes.defaults import stable_address
 from local.kubernetes.errors import Object
 
@@ -18,7 +18,7 @@ _MOST_IMAGES = 50  # that a node tells of
 
 def update_containers(context: Context, pod: Object) -> None:
     """Bring the pod's status up to date."""
-    status = copy.deepcopy(pod.get("status") or {})
+    status = copy_json(pod.get("status") or {})
     uid = pod["metadata"]["uid"]
     status.setdefault("startTime", context.now)
     status |= {"hostIP": "10.0.0.4", "podIP": stable_address(uid, "10.1.77"), "hostIPs": [{"ip": "10.0.0.4"}]}
@@ -57,9 +57,7 @@ def _container_statuses(
     row: list[Object] = []
     blocked = False
     for container in containers:
-        status = copy.deepcopy(by_name.get(container["name"])) or _waiting_status(
-            container, "ContainerCreating"
-        )
+        status = copy_json(by_name.get(container["name"])) or _waiting_status(container, "ContainerCreating")
         # Init containers run one after the other; those to come read as the pod's own do, PodInitializing.
         if blocked:
             row.append(_waiting_status(container, "PodInitializing"))

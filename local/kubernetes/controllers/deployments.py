@@ -5,8 +5,6 @@ https://kubernetes.io/docs/concepts/workloads/controllers/deployment/
 
 from __future__ import annotations
 
-import copy
-
 from local.kubernetes.controllers.common import (
     Context,
     find_condition,
@@ -17,6 +15,7 @@ from local.kubernetes.controllers.common import (
     short_digest,
     with_condition,
 )
+from local.kubernetes.copying import copy_json
 from local.kubernetes.errors import Object
 
 HASH = "pod-template-hash"
@@ -77,9 +76,9 @@ def _annotated_replica_set(context: Context, item: Object, revision: int) -> Obj
 
 
 def _replica_set(item: Object, template_hash: str, revision: int) -> Object:
-    template = copy.deepcopy(item["spec"]["template"])
+    template = copy_json(item["spec"]["template"])
     template["metadata"].setdefault("labels", {})[HASH] = template_hash
-    selector = copy.deepcopy(item["spec"]["selector"])
+    selector = copy_json(item["spec"]["selector"])
     selector.setdefault("matchLabels", {})[HASH] = template_hash
     meta = item["metadata"]
     return {
@@ -159,7 +158,7 @@ def _report_status(context: Context, item: Object, template_hash: str) -> None:
     }
     status: Object = {"observedGeneration": item["metadata"]["generation"]}
     status |= {key: value for key, value in counts.items() if value}
-    status["conditions"] = copy.deepcopy((item.get("status") or {}).get("conditions") or [])
+    status["conditions"] = copy_json((item.get("status") or {}).get("conditions") or [])
     _set_conditions(context, item, status, template_hash, sum(map(is_ready, updated)))
     context.set_status(item, status)
 

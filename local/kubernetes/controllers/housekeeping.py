@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
-import copy
 from collections.abc import Iterator
 
 from local.kubernetes import deletion, selectors
 from local.kubernetes.controllers.common import Context, is_ready, live_pods, resolve_portion, with_condition
+from local.kubernetes.copying import copy_json
 from local.kubernetes.errors import Object
 from local.kubernetes.resources import ApiResource, Bucket
 
@@ -87,7 +87,7 @@ def _empty_namespace(context: Context, namespace: Object) -> None:
                 options: Object = {"propagationPolicy": "Background"}
                 deletion.delete_object(context.registry, resource, name, item["metadata"]["name"], options)
     if not remains:
-        after = {**copy.deepcopy(namespace), "spec": {}}
+        after = {**copy_json(namespace), "spec": {}}
         if not after["metadata"].get("finalizers"):
             context.store.remove(("", "namespaces"), "", name)
 

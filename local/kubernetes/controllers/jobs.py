@@ -5,7 +5,6 @@ https://kubernetes.io/docs/concepts/workloads/controllers/job/
 
 from __future__ import annotations
 
-import copy
 import secrets
 
 from local.kubernetes.controllers.common import (
@@ -17,6 +16,7 @@ from local.kubernetes.controllers.common import (
     short_digest,
     with_condition,
 )
+from local.kubernetes.copying import copy_json
 from local.kubernetes.errors import Object
 
 _BACKOFF_SECONDS = 10.0
@@ -61,7 +61,7 @@ def _reconcile_job(context: Context, item: Object) -> None:
     active, succeeded, failed = live_pods(pods), _count_phase(pods, "Succeeded"), _count_phase(pods, "Failed")
     status: Object = {"startTime": (item.get("status") or {}).get("startTime", context.now)}
     status |= {"ready": sum(map(is_ready, active)), "terminating": 0, "uncountedTerminatedPods": {}}
-    status["conditions"] = copy.deepcopy((item.get("status") or {}).get("conditions") or [])
+    status["conditions"] = copy_json((item.get("status") or {}).get("conditions") or [])
     limit = spec["backoffLimit"]
     deadline = spec.get("activeDeadlineSeconds")
     if succeeded >= spec["completions"]:

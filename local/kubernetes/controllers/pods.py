@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import copy
-
 from local.kubernetes.addons import ALLOCATABLE, NODE
 from local.kubernetes.admission import list_counted_containers
 from local.kubernetes.controllers import containers
 from local.kubernetes.controllers.common import Context, live_pods, with_condition
+from local.kubernetes.copying import copy_json
 from local.kubernetes.deletion import PODS
 from local.kubernetes.errors import Object
 from local.kubernetes.quantities import parse_quantity
@@ -45,7 +44,7 @@ def _stop_pod(context: Context, pod: Object) -> None:
 
 def _schedule_pod(context: Context, pod: Object) -> None:
     problem = _scheduling_obstacle(context, pod)
-    status = copy.deepcopy(pod.get("status") or {})
+    status = copy_json(pod.get("status") or {})
     status |= {"phase": "Pending", "qosClass": "Burstable"}
     if problem:
         with_condition(status, "PodScheduled", "False", context.now, "Unschedulable", problem)

@@ -5,9 +5,8 @@ https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/
 
 from __future__ import annotations
 
-import copy
-
 from local.kubernetes.controllers.common import Context, is_ready, owner_reference, pod_of, short_digest
+from local.kubernetes.copying import copy_json
 from local.kubernetes.errors import Object
 
 HASH = "controller-revision-hash"
@@ -53,7 +52,7 @@ def _create_pod(context: Context, item: Object, name: str, revision: str) -> Non
     pod = pod_of(item, name, labels)
     pod["spec"] |= {"hostname": name, "subdomain": item["spec"].get("serviceName", "")}
     for template in item["spec"].get("volumeClaimTemplates") or ():
-        claim = copy.deepcopy(template)
+        claim = copy_json(template)
         own = f"{template['metadata']['name']}-{name}"
         meta = {"name": own, "namespace": item["metadata"]["namespace"]}
         labels_of = (item["spec"]["selector"].get("matchLabels") or {}).items()
