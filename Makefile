@@ -64,7 +64,8 @@ up: setup ## Run it all on this machine until Ctrl-C, with data and a backup; pr
 # Two workers a core of the smallest machine: end-to-end tests wait for other processes half of their time.
 WORKERS ?= 4
 test: setup ## All tests, on both cores; WORKERS=2 for a machine that is short of memory
-	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder --ignore=tests/real
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder --ignore=tests/real \
+		-p tests.support.late_collection -o console_output_style=classic
 
 # For CI, after a red run: whole files, since tests of some go on where the one before ended. More than five is no accident.
 retest: setup ## The files of the last run's failed tests once more, alone: what passes now depends on load or time

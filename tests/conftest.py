@@ -14,6 +14,7 @@ from hypothesis import settings
 
 from local.azurite import Azurite, EmulatedAccount
 from local.chromium import Phone, find_chromium
+from local.forks import import_all
 from local.process import start_in_forks
 from shared.settings.storage_account import StorageAccount
 from tests import heavy
@@ -38,13 +39,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """What ten thousand collected tests hold is not looked through by each collection of garbage.
+    """What a worker has imported and collected is not looked through by each collection of garbage.
 
-    In the workers of xdist alone, where it took a tenth of the processor time; `local.mutation` looks for it.
+    In the workers of xdist alone, where that took a tenth of the processor time; `local.mutation` looks for
+    it.
     """
     if hasattr(session.config, "workerinput"):
+        import_all()  # what most files of tests need, and would else be looked through as it comes
         gc.collect()
         gc.freeze()
+        gc.set_threshold(10_000, 10, 10)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
