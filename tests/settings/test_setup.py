@@ -32,6 +32,13 @@ def test_secret_values_are_listed_as_az_reads_them() -> None:
     assert json.loads(as_secret_list({"KEY": "k"})) == [{"name": "KEY", "value": "k", "slotSetting": False}]
 
 
+def test_files_for_people_are_indented_as_their_programs_write_them() -> None:
+    assert as_secret_list({"KEY": "k"}) == (
+        '[\n {\n  "name": "KEY",\n  "value": "k",\n  "slotSetting": false\n }\n]\n'
+    )
+    assert as_local_settings({}).startswith('{\n  "IsEncrypted": false,\n  "Values": {\n    "')
+
+
 def test_terraform_gets_open_values_and_the_names_of_secret_ones() -> None:
     assert as_tfvars([URL, GROUP, KEY], made=["NOTHING"]).splitlines() == [
         "settings = {",

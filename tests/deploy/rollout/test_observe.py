@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from local.fakes.faults import Fault, FaultPlan, Killed
 from shared.deploy.chart.fetch import fetch_chart
 from shared.deploy.rollout.observe import SCHEMA_UNKNOWN_AFTER, ReleaseObserver
 from shared.deploy.rollout.session import DeploySession
-from shared.kernel.errors import Refused, Unavailable
+from shared.kernel.errors import NotFound, Refused, Unavailable
 
 SECOND = timedelta(seconds=1)
 NEW = "registry.example/rocket.chat:8.3.0"
@@ -203,3 +204,103 @@ def test_within_one_version_neither_the_database_nor_the_pods_are_asked(begun) -
 
 def test_the_database_may_be_away_for_a_quarter_of_an_hour() -> None:
     assert timedelta(minutes=15) == SCHEMA_UNKNOWN_AFTER
+
+
+def remade(item: dict[str, Any], created: str | None = None, **changes: Any) -> dict[str, Any]:
+    """The object with another time of its making, and with other parts."""
+    made = {**item["metadata"], "creationTimestamp": created} if created else item["metadata"]
+    return {**item, "metadata": made, **changes}
+
+
+OLD_POD, LATE_POD = "2026-11-23T08:00:00Z", "2030-01-01T00:00:00Z"
+RUNS_NEW = {"containers": [{"image": "sidecar:1"}, {"image": NEW}]}
+
+
+@pytest.mark.parametrize(
+    ("pods", "untouched"),
+    [
+        pytest.param(lambda pod: [remade(pod, OLD_POD)], True, id="one from before"),
+        pytest.param(lambda pod: [remade(pod, OLD_POD), remade(pod, LATE_POD)], False, id="one came later"),
+        pytest.param(lambda pod: [remade(pod, LATE_POD), remade(pod, OLD_POD)], False, id="one came first"),
+        pytest.param(lambda pod: [remade(pod, OLD_POD), remade(pod, "?")], False, id="one of unknown age"),
+        pytest.param(lambda _pod: [], False, id="none"),
+        pytest.param(lambda pod: [remade(pod, OLD_POD, status={})], False, id="none that ran"),
+        pytest.param(
+            lambda pod: [remade(pod, OLD_POD, status={}), remade(pod, OLD_POD)], True, id="one of two ran"
+        ),
+        pytest.param(
+            lambda pod: [remade(pod, OLD_POD), remade(pod, OLD_POD, spec=RUNS_NEW)], False, id="of the new"
+        ),
+    ],
+)
+def test_only_pods_that_have_run_since_before_show_that_nothing_was_applied(begun, pods, untouched) -> None:
+    world, sha = begun
+    world.cluster.show = lambda kind, items: (
+        [one for pod in items for one in pods(pod)] if kind == "Pod" else items
+    )
+    with world.state.lease("x", duration=timedelta(seconds=30)) as lease:
+        observed = observer(world, sha, lease).observe()
+    assert (observed.revision, observed.status) == (1, "deployed")
+    assert observed.untouched is untouched
+
+
+@pytest.mark.parametrize(("seconds", "untouched"), [(1, False), (2, True)])
+def test_a_pod_of_the_second_before_may_be_of_this_deploy(begun, seconds: int, untouched: bool) -> None:
+    world, sha = begun
+    first = world.record(sha).first_applied_at
+    assert first is not None
+    at = (first - seconds * SECOND).isoformat()
+    world.cluster.show = lambda kind, items: [remade(one, at) for one in items] if kind == "Pod" else items
+    with world.state.lease("x", duration=timedelta(seconds=30)) as lease:
+        assert observer(world, sha, lease).observe().untouched is untouched
+
+
+def test_a_workload_of_the_new_version_shows_that_something_was_applied(begun) -> None:
+    world, sha = begun
+
+    def show(kind: str, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        if kind == "Pod":
+            return [remade(one, OLD_POD) for one in items]
+        return [{**one, "spec": {**one["spec"], "template": {"spec": RUNS_NEW}}} for one in items]
+
+    world.cluster.show = lambda kind, items: show(kind, items) if items else items
+    with world.state.lease("x", duration=timedelta(seconds=30)) as lease:
+        assert observer(world, sha, lease).observe().untouched is False
+
+
+def test_what_was_never_applied_needs_no_proof(begun) -> None:
+    world, sha = begun
+    world.database_failures = [Unavailable("no primary")]
+    with world.state.lease("x", duration=timedelta(seconds=30)) as lease:
+        observed = observer(world, sha, lease, first_applied_at=None).observe()
+    assert (observed.revision, observed.schema) == (1, None)
+    assert world.database_failures, "nobody asked"
+
+
+def test_one_image_of_several_makes_a_pod_one_of_the_new_version(begun) -> None:
+    world, sha = begun
+    world.releases.leave_pending(fetch_chart(world.deps(), sha).package)
+    mixed = pod("a", started=True)
+    mixed["spec"]["containers"].insert(0, {"image": "sidecar:1"})
+    world.cluster.show = lambda kind, items: [mixed] if kind == "Pod" else items
+    with world.state.lease("x", duration=timedelta(seconds=30)) as lease:
+        assert observer(world, sha, lease).observe().new_version_started is True
+
+
+def test_each_revision_is_looked_at_by_its_own_manifests(begun) -> None:
+    world, sha = begun
+    with world.state.lease("x", duration=timedelta(seconds=30)) as lease:
+        watching = observer(world, sha, lease)
+        assert watching.unhealthy_workloads(1) == watching.unhealthy_workloads(1) == []
+        with pytest.raises(NotFound):
+            watching.unhealthy_workloads(2)
+
+
+def test_a_release_that_is_not_there_is_observed_as_none(world, files) -> None:
+    _, sha = world.merge(files("8.2.0"))
+    with pytest.raises(Killed):
+        world.work(FaultPlan(Fault(Killed(), operation="releases.upgrade_install")))
+    world.state.holders_died()
+    with world.state.lease("x", duration=timedelta(seconds=30)) as lease:
+        observed = observer(world, sha, lease).observe()
+    assert (observed.revision, observed.status, observed.external) == (0, "", False)
