@@ -133,6 +133,22 @@ def test_what_a_block_leaves_out_is_counted(gates: int, length: int, left: str) 
     assert max(map(len, block)) <= 401
 
 
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_block_is_filled_to_the_last_of_its_25000_signs(more: int) -> None:
+    # Each line begins with "closed  g: ", and ends: 40 lines of 313 signs and 40 of 312 are 25,000.
+    sizes = [301] * 40 + [300] * 39 + [300 + more]
+    shut = tuple(Gate("g", False, "y" * size) for size in sizes)
+    comment = build_comment(PlanProposal(SHA, BASE, shut), "production")
+    assert ("… and 1 more lines" in comment) is bool(more)
+
+
+def test_the_ends_of_short_lines_count_as_well() -> None:
+    diff = diff_manifests([config_map()], [config_map(**{f"k{n:03}": "x" * 43 for n in range(399)})])
+    lines = diff.text().splitlines()[:400]
+    assert sum(map(len, lines)) - len(lines) < 25_000 < sum(map(len, lines)) + len(lines)
+    assert re.search("… and [0-9]+ more lines", build_comment(propose(diff=diff), "production"))
+
+
 def test_a_diff_is_shown_to_its_four_hundredth_line() -> None:
     for fields in (399, 400):
         diff = diff_manifests([config_map()], [config_map(**{f"k{n}": "x" for n in range(fields)})])
@@ -176,4 +192,4 @@ def test_what_a_chart_makes_up_at_random_is_no_change() -> None:
 def test_a_line_that_begins_with_a_fence_does_not_end_its_block(run: str) -> None:
     comment = build_comment(propose(unchanged=f"{run} @everyone"), "production")
     assert "@everyone" not in blocks_removed(comment)
-    assert f"`{run}text" in comment, "the block's own fence is one longer"
+    assert f"`{run}text" in comment.splitlines(), "the block's own fence is one longer"
