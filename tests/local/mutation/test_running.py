@@ -236,9 +236,15 @@ def test_the_tests_of_a_module_are_those_of_the_nearest_folder_of_its_name() -> 
     assert find_tests(Path("shared/nowhere/decide.py"), ROOT) == []
     config = find_tests(Path("shared/kubernetes/kubeconfig.py"), ROOT)
     assert config == ["tests/contract/test_kubeconfig.py"], "what has no quicker one"
-    reconcile = find_tests(Path("shared/power/reconcile.py"), ROOT)
-    assert "tests/power/test_job.py" in reconcile, "the folder's, where only slow ones import it"
     assert find_tests(Path("cli/init.py"), ROOT) == ["tests/cli/test_init.py"]
+
+
+def test_a_module_that_only_slow_tests_import_has_those_of_its_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "tests" / "room"
+    folder.mkdir(parents=True)
+    (folder / "test_killed.py").write_text("from shared.room.decide import is_full\n")
+    (folder / "test_job.py").write_text("from shared.room import job\n")
+    assert find_tests(Path("shared/room/decide.py"), tmp_path) == ["tests/room/test_job.py"]
 
 
 def test_a_score_takes_the_place_of_the_one_before_and_leaves_the_others(tmp_path: Path) -> None:
