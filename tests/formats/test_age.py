@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from shared.formats import age
 from shared.formats.agekeys import (
+    Stanza,
     generate_identity,
     parse_identities,
     parse_key_setting,
@@ -155,6 +156,102 @@ def test_bytes_behind_the_end_are_noticed() -> None:
     secret, recipient = generate_identity(post_quantum=False)
     with pytest.raises(Corrupt):
         decrypt(encrypt(b"x", recipient) + b"y", secret)
+
+
+class Grease:
+    """A recipient of a kind that nobody knows, as age's own tools put into headers."""
+
+    post_quantum = False
+
+    def __init__(self, size: int, *arguments: str) -> None:
+        self.size, self.arguments = size, arguments
+
+    def wrap(self, file_key: bytes) -> Stanza:
+        return Stanza("x-grease", self.arguments, (file_key * 20)[: self.size])
+
+
+@pytest.mark.parametrize("size", [0, 1, 47, 48, 49, 96, 300])
+def test_stanzas_of_unknown_kinds_and_of_any_length_are_passed_over(size: int) -> None:
+    secret, recipient = generate_identity(post_quantum=False)
+    out: list[bytes] = []
+    own = parse_recipient(recipient)
+    encryptor = age.Encryptor(out.append, [Grease(size), own, Grease(size, "a", "!~")])
+    encryptor.write(b"memory")
+    encryptor.finish()
+    assert decrypt(b"".join(out), secret) == decrypt(b"".join(out), secret, step=1) == b"memory"
+
+
+def test_an_empty_last_chunk_behind_others_is_refused() -> None:
+    secret, recipient = generate_identity(post_quantum=False)
+    out: list[bytes] = []
+    encryptor = age.Encryptor(out.append, [parse_recipient(recipient)])
+    sealed = bytearray(CHUNK + 16)
+    encryptor._seal_next(bytes(CHUNK), memoryview(sealed), last=False)
+    out.append(bytes(sealed))
+    encryptor.finish()
+    with pytest.raises(Corrupt, match="blob is truncated: 16 bytes in its last chunk"):
+        decrypt(b"".join(out), secret)
+
+
+INTRO = b"age-encryption.org/v1\n"
+STANZA = b"-> X25519 " + b"A" * 43 + b"\n" + b"A" * 43 + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"", "blob is not an age file"),
+        (INTRO[:-1], "blob is not an age file"),
+        (b"age-encryption.org/v2\n" + STANZA, "blob is not an age file"),
+        (INTRO, "blob is truncated: in its header"),
+        (INTRO + STANZA, "blob is truncated: in its header"),
+        (INTRO + b"->\n", "the header of blob is malformed: ->"),
+        (INTRO + b"> X25519\n", "the header of blob is malformed: > X25519"),
+        (INTRO + b"-> X25519  A\n", "the header of blob is malformed: -> X25519  A"),
+        (INTRO + b"-> X25519 \x7f\n", "the header of blob is malformed"),
+        (INTRO + b"-> X25519 \xe4\n", "the header of blob is malformed"),
+        (INTRO + b"-> X25519 A\n" + b"A" * 65 + b"\n", "a line is too long"),
+        (INTRO + b"-> X25519 A\n" + (b"A" * 64 + b"\n") * 20_000, "a line is too long"),
+        (INTRO + b"-> X25519 A\n" + b"A" * (2 << 20), "blob is truncated: in its header"),
+        (INTRO + b"-> X25519 A\nA*\n", "not Base64"),
+        (INTRO + b"-> X25519 A\nAB\n", "not canonical Base64"),
+        (INTRO + b"-> X25519 A\nAA==\n", "not canonical Base64|not Base64"),
+        (INTRO + STANZA + b"---\n", "not Base64"),
+        (INTRO + STANZA + b"---x" + b"A" * 43 + b"\n", "not Base64"),
+        (INTRO + STANZA + b"--- AB\n", "not canonical Base64"),
+        (
+            INTRO + STANZA + b"--- " + b"A" * 43 + b"\n",
+            "the key given: recipients of kind X25519",
+        ),
+        (INTRO + b"--- " + b"A" * 43 + b"\n", "not encrypted to the key given"),
+    ],
+)
+def test_a_header_that_is_none_is_told_by_what_is_wrong(data: bytes, told: str) -> None:
+    secret, _ = generate_identity(post_quantum=False)
+    with pytest.raises(Corrupt, match=told):
+        decrypt(data, secret)
+
+
+def test_a_file_that_ends_within_its_nonce_is_truncated() -> None:
+    secret, recipient = generate_identity(post_quantum=False)
+    header = encrypt(b"", recipient)[: -16 - 16]
+    for nonce in (0, 15):
+        with pytest.raises(Corrupt, match="blob is truncated: in its header"):
+            decrypt(header + bytes(nonce), secret)
+    with pytest.raises(Corrupt, match="blob is truncated: 0 bytes in its last chunk"):
+        decrypt(header + bytes(16), secret)
+    with pytest.raises(Corrupt, match="blob is truncated: 15 bytes"):
+        decrypt(header + bytes(31), secret)
+
+
+def test_whether_a_key_opens_a_file_is_told_by_its_beginning() -> None:
+    (secret, recipient), (other, _) = (generate_identity(post_quantum=False) for _ in range(2))
+    start = encrypt(bytes(CHUNK), recipient)[:400]
+    assert age.can_open(start, parse_identities(secret), name="blob")
+    assert age.can_open(start, parse_identities(f"{other}\n{secret}"), name="blob")
+    assert not age.can_open(start, parse_identities(other), name="blob")
+    with pytest.raises(Corrupt, match="truncated"):
+        age.can_open(start[:50], parse_identities(secret), name="blob")
 
 
 @given(st.binary(max_size=400))
