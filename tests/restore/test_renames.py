@@ -9,10 +9,10 @@ import pytest
 
 from local.fakes.mongodb import MemoryDatabase
 from shared.backup.job import run_nightly
-from shared.kernel.errors import Refused, UsageError
-from shared.mongodb.model import Namespace
+from shared.kernel.errors import NotFound, Refused, UsageError
+from shared.mongodb.model import IdRange, Namespace
 from shared.mongodb.oplog import Operation
-from shared.restore.renames import Renames, parse_renames, rename_operation
+from shared.restore.renames import Renames, RenamingTarget, parse_renames, rename_operation
 from tests.support.backup_world import World
 
 
@@ -86,7 +86,7 @@ def test_a_collection_born_in_the_window_is_not_mixed_with_one_of_the_new_databa
     assert [v.name for v in result.verdicts if not v.equal] == ["rocketchat.born"]
 
 
-NAMES = ["admin.system.users", "rc.a", "rc.b", "rc.fs.files", "other.a"]
+NAMES = ["admin.system.users", "rc.a", "rc.b", "rc.fs.chunks", "rc.fs.files", "other.a"]
 
 
 @pytest.mark.parametrize(
@@ -97,6 +97,15 @@ NAMES = ["admin.system.users", "rc.a", "rc.b", "rc.fs.files", "other.a"]
         (["rc"], ["x.y"], "different kinds"),
         (["rc.a"], ["x"], "different kinds"),
         (["rc"], ["admin"], "no name for a database"),
+        (["rc"], ["config"], "no name for a database"),
+        (["rc"], ["local"], "no name for a database"),
+        (["rc"], [""], "no name for a database"),
+        (["rc.a"], [".a"], "no name for a database"),
+        (["rc.a"], ["admin.a"], "no name for a database"),
+        (["rc", "other"], ["x"], "belong together: 2 and 1 given"),
+        (["rc.nope"], ["rc.x"], "names nothing in this backup: rc.nope"),
+        (["admin.system.users"], ["x.users"], "cannot be renamed"),
+        (["rc.fs.chunks"], ["rc.up.chunks"], "cannot be renamed alone"),
         (["rc"], ["a b"], "no name for a database"),
         (["rc"], ["x" * 64], "no name for a database"),
         (["admin"], ["x"], "cannot be renamed"),
@@ -116,9 +125,59 @@ def test_names_that_do_not_work_are_named(old: list[str], new: list[str], messag
 def test_the_longer_name_wins_and_all_others_stay() -> None:
     renames = parse_renames(["rc", "rc.a"], ["new", "kept.a"], NAMES)
     assert [renames.to_target(n) for n in [*NAMES, "rc.born", "rcx.a"]] == [
-        "admin.system.users", "kept.a", "new.b", "new.fs.files", "other.a", "new.born", "rcx.a",
+        "admin.system.users", "kept.a", "new.b", "new.fs.chunks", "new.fs.files", "other.a", "new.born",
+        "rcx.a",
     ]  # fmt: skip
     assert (renames.whole_databases, Renames((("rc", "new"),)).whole_databases) == (False, True)
+
+
+def test_names_at_their_limits_are_taken() -> None:
+    assert parse_renames(["rc"], ["x" * 63], NAMES).to_target("rc.a") == f"{'x' * 63}.a"
+    assert parse_renames(["rc.a"], ["other.b"], NAMES).to_target("rc.a") == "other.b"
+    # Two that change places get a name each.
+    swapped = parse_renames(["rc.a", "rc.b"], ["rc.b", "rc.a"], NAMES)
+    assert [swapped.to_target(name) for name in ("rc.a", "rc.b")] == ["rc.b", "rc.a"]
+    assert parse_renames([], [], NAMES).to_target("rc.a") == "rc.a"
+
+
+def shown(beside: bool, **renames: str) -> list[tuple[str, bool]]:
+    """What a target is seen to hold by a restore of two collections: each name, and whether with its uuid."""
+    server = MemoryDatabase("target:27017")
+    for db, collection in (("new", "a"), ("new", "born"), ("rc", "a"), ("rc", "z"), ("other", "x")):
+        server.write(db, collection, {"_id": 1})
+    pairs = Renames(tuple((old.replace("_", "."), new) for old, new in renames.items()))
+    target = RenamingTarget(server, pairs, ["rc.a", "rc.b"], beside=beside)
+    return sorted((one.name, bool(one.uuid)) for one in target.list_namespaces())
+
+
+def test_a_database_beside_is_shown_by_the_sets_names_and_what_has_these_already_is_marked() -> None:
+    expected = ["other.x", "rc.a", "rc.born", "rc@target.a", "rc@target.z"]
+    found = shown(True, rc="new")
+    assert [name for name, _ in found] == expected
+    # Of the source's own collections beside it the uuids do not matter; those that are restored keep theirs.
+    assert [name for name, has_uuid in found if has_uuid] == ["rc.a"]
+    assert shown(False, rc="new") == [(name, True) for name in expected]
+
+
+def test_of_one_collection_that_goes_elsewhere_only_its_own_name_is_marked() -> None:
+    names = [name for name, _ in shown(False, rc_a="new.born")]
+    assert names == ["new.a", "other.x", "rc.a", "rc.z", "rc@target.a"]
+
+
+def test_what_is_written_goes_to_the_new_names_and_is_read_from_there() -> None:
+    server = MemoryDatabase("target:27017")
+    target = RenamingTarget(server, RENAMES, ["rc.a", "rc.c"], beside=True)
+    for collection in ("a", "c"):
+        namespace = Namespace("rc", collection)
+        assert target.create_collection(namespace)
+        target.insert_documents("rc", collection, [bson.encode({"_id": collection})])
+    assert {name: len(held) for name, held in server.contents().items()} == {"x.b": 1, "new.c": 1}
+    (batch,) = target.read_batches(Namespace("rc", "a"), IdRange())
+    assert bson.encode({"_id": "a"}) in bytes(batch.documents)
+    target.drop_collection(Namespace("rc", "a"))
+    assert list(server.contents()) == ["new.c"]
+    with pytest.raises(NotFound, match="roles are not restored together with new names"):
+        target.restore_users("roles", [])
 
 
 def command(o: dict[str, Any], collection: str) -> Operation:
@@ -136,6 +195,22 @@ RENAMES = Renames((("rc.a", "x.b"), ("rc", "new")))
         (command({"create": "a", "capped": True}, "a"), "x.b", {"create": "b", "capped": True}),
         (command({"drop": "c"}, "c"), "new.c", {"drop": "c"}),
         (command({"dropDatabase": 1}, ""), "new.", {"dropDatabase": 1}),
+        (
+            command({"renameCollection": "rc.c", "to": "rc.a", "stayTemp": False}, "c"),
+            "new.c",
+            {"renameCollection": "new.c", "to": "x.b", "stayTemp": False},
+        ),
+        (
+            Operation("d", "rc", "system.buckets.a", bson.encode({"_id": 1}), b"", "1.1"),
+            "x.system.buckets.b",
+            {"_id": 1},
+        ),
+        (command({"create": "system.views"}, "system.views"), "new.system.views", {"create": "system.views"}),
+        (
+            Operation("i", "rc", "system.views", bson.encode({"viewOn": "c"}), b"", "1.1"),
+            "new.system.views",
+            {"viewOn": "c"},
+        ),
         (
             command({"create": "system.buckets.a"}, "system.buckets.a"),
             "x.system.buckets.b",
