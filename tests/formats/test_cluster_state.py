@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -19,7 +17,6 @@ from shared.formats.cluster_state import (
     decode_state,
     encode_state,
 )
-from shared.formats.helm_release import unpack_release
 from shared.kernel.errors import Corrupt
 
 SECRET = "hunter2-not-to-be-seen"
@@ -95,37 +92,3 @@ def test_what_is_no_state_is_corrupt_by_name_and_without_its_values(data: bytes,
 def test_more_than_a_state_can_be_is_not_parsed() -> None:
     with pytest.raises(Corrupt, match="too large"):
         decode_state(b" " * (MAX_BYTES + 1), name="blob")
-
-
-def packed(content: object) -> str:
-    data = gzip.compress(json.dumps(content).encode(), mtime=0)
-    return base64.b64encode(base64.b64encode(data)).decode()
-
-
-def test_a_release_is_read_compressed_and_plain() -> None:
-    assert unpack_release(packed({"name": "chat"})) == {"name": "chat"}
-    plain = base64.b64encode(base64.b64encode(b'{"name": "chat"}')).decode()
-    assert unpack_release(plain) == {"name": "chat"}
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        pytest.param("", id="empty"),
-        pytest.param("%%", id="no base64"),
-        pytest.param(packed([SECRET]), id="no object"),
-        pytest.param(packed({})[:-8], id="cut off"),
-        pytest.param(base64.b64encode(base64.b64encode(SECRET.encode())).decode(), id="no JSON"),
-    ],
-)
-def test_what_helm_did_not_write_is_corrupt_and_not_quoted(data: str) -> None:
-    with pytest.raises(Corrupt) as caught:
-        unpack_release(data)
-    assert SECRET not in str(caught.value)
-    assert caught.value.__cause__ is None
-
-
-def test_a_release_that_unfolds_to_too_much_is_given_up() -> None:
-    bomb = gzip.compress(b" " * (65 << 20), 1, mtime=0)
-    with pytest.raises(Corrupt):
-        unpack_release(base64.b64encode(base64.b64encode(bomb)).decode())
