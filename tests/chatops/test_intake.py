@@ -580,6 +580,23 @@ def test_commands_that_come_together_fit_into_what_the_queue_takes() -> None:
     assert max(map(len, bodies)) <= MAX_MESSAGE_BYTES
 
 
+@pytest.mark.parametrize(
+    ("length", "items", "messages"),
+    [(MAX_MESSAGE_BYTES // 6, 10, 2), (MAX_MESSAGE_BYTES // 6, 11, 3), (MAX_MESSAGE_BYTES // 2 + 1, 2, 2)],
+    ids=["five fit", "one more", "one fits"],
+)
+def test_as_many_commands_are_put_together_as_fit(length: int, items: int, messages: int) -> None:
+    queues = MemoryQueues()
+
+    async def crowd() -> None:
+        commit = make_group_commit(queues)
+        await asyncio.gather(*(commit.put(json.dumps("x" * (length - 2))) for _ in range(items)))
+
+    asyncio.run(crowd())
+    assert len(queues.visible(QUEUE)) == messages
+    assert max(map(len, queues.visible(QUEUE))) <= MAX_MESSAGE_BYTES
+
+
 def test_a_flood_of_made_up_senders_does_not_fill_the_memory() -> None:
     limit = SenderLimit()
     for number in range(25_000):

@@ -14,7 +14,6 @@ from shared.notifications.decide import (
     MAX_BACKOFF,
     MAX_ENTRIES,
     MAX_TITLES,
-    OFFLINE_LOOK,
     add_notices,
     build_entry,
     claim_group,
@@ -187,6 +186,13 @@ def test_pauses_grow_to_a_bound(attempts: int) -> None:
     assert timedelta() < next_backoff(attempts) <= next_backoff(attempts + 1) <= MAX_BACKOFF
 
 
+@pytest.mark.parametrize(
+    ("attempts", "seconds"), [(-1, 30), (0, 30), (1, 30), (2, 60), (3, 120), (5, 480), (6, 900), (99, 900)]
+)
+def test_each_pause_is_twice_the_one_before_up_to_a_quarter_of_an_hour(attempts: int, seconds: int) -> None:
+    assert next_backoff(attempts) == timedelta(seconds=seconds)
+
+
 WINDOWS = st.builds(
     lambda days, start, length: parse_window(
         f"{','.join(sorted(days))} {start // 60:02}:{start % 60:02}-"
@@ -323,7 +329,7 @@ def test_a_notice_below_the_fallback_waits_while_its_route_is_off() -> None:
     policy = POLICY.model_copy(update={"fallback_from": "critical", "quiet_hours": ()})
     plan = plan_delivery(policy, "power", Severity.WARNING, {}, NOW, BERLIN, offline={"chat": "off"})
     assert (plan.routes, plan.fallback, plan.reason) == ((), (), "off")
-    assert plan.wait_until == NOW + OFFLINE_LOOK
+    assert plan.wait_until == NOW + timedelta(minutes=1)
 
 
 def test_what_waits_for_the_rate_waits_for_the_first_of_its_own_routes_that_is_free_again() -> None:

@@ -24,6 +24,7 @@ from shared.deploy.webhook.event import Accept, DeployTarget
 from shared.deploy.webhook.signature import MAX_BODY_BYTES
 from shared.kernel.errors import GroundcrewError, NotFound, Refused, Unavailable
 from shared.kernel.group_commit import PUT_TIMEOUT, GroupCommit
+from shared.kernel.storage_limits import MAX_MESSAGE_BYTES
 
 SECRET, OLDER = "the-newer-secret", "the-one-that-goes"
 FORM = "application/x-www-form-urlencoded"
@@ -288,7 +289,9 @@ def test_a_body_above_the_cap_is_turned_away_before_it_is_hashed_or_parsed(hook,
     assert asyncio.run(intake.receive_delivery(hook, headers, body)).status == 413
 
 
-@pytest.mark.parametrize("told", ["5", str(MAX_BODY_BYTES), "-1", "1e99", "", "\u0665" * 9, "\u00b2" * 9])
+@pytest.mark.parametrize(
+    "told", ["5", str(MAX_BODY_BYTES), "0" * 17 + "5", "-1", "1e99", "", "\u0665" * 9, "\u00b2" * 9]
+)
 def test_what_a_sender_says_of_the_length_turns_away_only_what_is_too_long(hook, merged, told) -> None:
     assert knock(hook, "pull_request", merged, **{"Content-Length": told}).status == 202
 
@@ -442,3 +445,35 @@ def test_requests_that_are_put_together_fit_whatever_their_length(queues) -> Non
     while queues.length(intake.QUEUE):
         found += len(intake.parse_message(queues.take(intake.QUEUE)))
     assert found == 200
+
+
+@pytest.mark.parametrize(
+    ("length", "items", "messages"),
+    [
+        pytest.param(MAX_MESSAGE_BYTES // 6, 10, 2, id="five fit"),
+        pytest.param(MAX_MESSAGE_BYTES // 6, 11, 3, id="one more"),
+        pytest.param(MAX_MESSAGE_BYTES // 2 + 1, 2, 2, id="one fits"),
+        pytest.param(MAX_MESSAGE_BYTES - 10, 2, 2, id="one fills it"),
+    ],
+)
+def test_as_many_requests_are_put_together_as_fit(queues, length: int, items: int, messages: int) -> None:
+    async def crowd() -> None:
+        commit = intake.make_group_commit(queues)
+        await asyncio.gather(*(commit.put(json.dumps("x" * (length - 2))) for _ in range(items)))
+
+    asyncio.run(crowd())
+    bodies = []
+    while queues.length(intake.QUEUE):
+        bodies.append(queues.take(intake.QUEUE))
+    assert len(bodies) == messages
+    assert max(map(len, bodies)) <= MAX_MESSAGE_BYTES
+
+
+def test_a_ping_is_answered_where_github_takes_too_long(queues) -> None:
+    def hang(_target: DeployTarget) -> list[str]:
+        raise TimeoutError
+
+    answer = knock(with_access(queues, hang), "ping", ping())
+    assert (answer.status, answer.text.rpartition(": ")[2]) == (
+        202, "GitHub did not answer in time, so rights are unknown",
+    )  # fmt: skip
