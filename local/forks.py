@@ -18,13 +18,17 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-# What `python -m` is given, and where its function `main` is.
-PROGRAMS = {"cli": "cli.main", "local.host": "local.host.__main__", "local.mongodb": "local.mongodb"}
+# What `python -m` is given (or `-c`, for code as the first argument), and where its function `main` is.
+PROGRAMS = {
+    "cli": "cli.main", "local.host": "local.host.__main__", "local.mongodb": "local.mongodb",
+    "local.worker_calls": "local.worker_calls", "-c": "local.given_code",
+}  # fmt: skip
 # Imported by the adapters when they are first called for, and by the host and MongoDB's stand-in. What is
 # absent here is imported by each program.
 LIBRARIES = (
@@ -105,6 +109,39 @@ class Forks:
             os.close(stdin)
             os.close(stdout)
         return ForkedProcess(report, os.fdopen(our_stdin, "wb"), os.fdopen(our_stdout, "rb"))
+
+    def run(
+        self,
+        module: str,
+        arguments: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        folder: Path,
+        timeout: float,
+        text: str = "",
+    ) -> subprocess.CompletedProcess[str]:
+        """What `subprocess.run` gives of the program with `text` as its input. Raises TimeoutExpired."""
+        with contextlib.ExitStack() as stack:
+            given, *told = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(3))
+            given.write(text.encode())
+            given.seek(0)
+            streams = [file.fileno() for file in (given, *told)]
+            report = request_program(self.socket, module, arguments, environment, str(folder), streams)
+            report.settimeout(timeout)
+            lines = stack.enter_context(stack.enter_context(report).makefile())
+            process = lines.readline()
+            if not process:
+                raise OSError("the server of forks has ended: its error is above")
+            try:
+                code = int(lines.readline())
+            except TimeoutError:
+                os.kill(int(process), signal.SIGKILL)
+                raise subprocess.TimeoutExpired([module, *arguments], timeout) from None
+            for file in told:
+                file.seek(0)
+            return subprocess.CompletedProcess(
+                [module, *arguments], code, *(file.read().decode() for file in told)
+            )
 
     def stop(self) -> None:
         """End the server, which runs nothing new then. It ends, too, when this process is killed."""
@@ -217,8 +254,6 @@ def import_all() -> None:
 
 def _calibrate_wiredtiger() -> None:
     """Open and close a store of no use: the first one of a process has it measure the clock."""
-    import tempfile
-
     import wiredtiger
 
     with tempfile.TemporaryDirectory() as folder:

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from local.forks import Forks
+
 ROOT = Path(__file__).resolve().parent.parent
 _TIMER = {"Schedule": {"AdjustForDST": True}, "ScheduleStatus": {}, "IsPastDue": False}
 
@@ -61,16 +63,24 @@ def run_worker(
     app: Path = ROOT,
     python: str = sys.executable,
     prefix: Sequence[str] = (),
+    forks: Forks | None = None,
 ) -> list[Invocation]:
-    """Make the calls in a fresh process that knows only these settings; `prefix` is what starts it."""
+    """Make the calls in a fresh process that knows only these settings; `prefix` is what starts it.
+
+    With `forks` it has imported already what it would import, and `app`, `python` and `prefix` go unused.
+    """
     # `make coverage` measures in every process whose environment asks for it.
     measuring = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
-    done = subprocess.run(
-        [*prefix, python, "-m", "local.worker_calls", str(app)],
-        input=json.dumps([vars(call) for call in calls], default=dict),
-        cwd=ROOT, env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **measuring, **environment},
-        capture_output=True, text=True, timeout=100,
-    )  # fmt: skip
+    known = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **measuring, **environment}
+    text = json.dumps([vars(call) for call in calls], default=dict)
+    module = "local.worker_calls"
+    if forks is not None:
+        done = forks.run(module, [str(ROOT)], environment=known, folder=ROOT, timeout=100, text=text)
+    else:
+        done = subprocess.run(
+            [*prefix, python, "-m", module, str(app)],
+            input=text, cwd=ROOT, env=known, capture_output=True, text=True, timeout=100,
+        )  # fmt: skip
     if done.returncode:
         raise RuntimeError(f"the worker failed:\n{done.stderr[-3000:]}")
     return [Invocation(**answer) for answer in json.loads(done.stdout.splitlines()[-1])]
@@ -152,6 +162,11 @@ def _text_of(body: object) -> str:
     return body.decode() if isinstance(body, bytes) else str(body or "")
 
 
+def main() -> None:
+    """Make the calls of standard input with the app of the first argument."""
+    calls = [FunctionCall(**call) for call in json.load(sys.stdin)]
+    print(json.dumps(asyncio.run(_run(Path(sys.argv[1]).resolve(), calls)), default=str))
+
+
 if __name__ == "__main__":
-    _calls = [FunctionCall(**call) for call in json.load(sys.stdin)]
-    print(json.dumps(asyncio.run(_run(Path(sys.argv[1]).resolve(), _calls)), default=str))
+    main()

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,10 @@ from shared.adapters.blobs import create_container, open_blobs
 from shared.deploy.records.deploys import DeployStore
 from shared.settings.storage_account import StorageAccount
 from shared.wiring import system_clock
+from tests.support.commands import shared_forks
 
+# That each call imports what it needs is seen by the last test, and by tests/local/test_package.py.
+run_forked = partial(run_worker, forks=shared_forks())
 SECRET = "0123456789abcdef0123456789abcdef"
 MERGED = {
     "action": "closed",
@@ -58,7 +62,7 @@ def settings(tmp_path: Path) -> dict[str, str]:
 
 
 def test_a_signed_webhook_is_refused_with_the_reason_while_there_is_no_storage(settings) -> None:
-    (answer,) = run_worker(settings, [signed()])
+    (answer,) = run_forked(settings, [signed()])
     assert (answer.ok, answer.status) == (True, 503)
     assert "AzureWebJobsStorage is not set" in answer.body
     (line,) = answer.logged("functions.deploy")
@@ -67,7 +71,7 @@ def test_a_signed_webhook_is_refused_with_the_reason_while_there_is_no_storage(s
 
 def test_a_signed_webhook_is_refused_with_the_reason_while_the_policy_is_wrong(settings) -> None:
     Path(settings["GROUNDCREW_POLICY"]).write_text("deploy: [hush]\n")
-    (answer,) = run_worker({**settings, "AzureWebJobsStorage": "UseDevelopmentStorage=true"}, [signed()])
+    (answer,) = run_forked({**settings, "AzureWebJobsStorage": "UseDevelopmentStorage=true"}, [signed()])
     assert answer.status == 503
     assert "policy.yaml" in answer.body
     assert "hush" not in answer.body
@@ -82,7 +86,7 @@ def test_a_merge_that_cannot_begin_is_on_record_and_the_message_is_done(settings
         FunctionCall("deploy_run", "queue", body=json.dumps([REQUEST])),
         FunctionCall("catch_up", "timer"),
     ]
-    accepted, ran, caught_up = run_worker(settings, calls)
+    accepted, ran, caught_up = run_forked(settings, calls)
     assert accepted.status == 202
     assert (ran.ok, ran.error) == (True, "")
     (record,) = DeployStore(open_blobs(account, "groundcrew"), system_clock()).list_open()
@@ -96,7 +100,7 @@ def test_a_merge_that_cannot_begin_is_on_record_and_the_message_is_done(settings
 
 def test_a_timer_whose_settings_are_missing_fails_by_name(settings) -> None:
     asked = {**settings, "AZURE_SUBSCRIPTION_ID": "1"}
-    for answer in run_worker(
+    for answer in run_forked(
         asked, [FunctionCall("power_tick", "timer"), FunctionCall("nightly_backup", "timer")]
     ):
         assert not answer.ok
@@ -105,7 +109,7 @@ def test_a_timer_whose_settings_are_missing_fails_by_name(settings) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_anybody_may_ask_whether_the_app_is_alive_and_learns_no_more(method: str) -> None:
-    (answer,) = run_worker({"MONGODB_URI": "mongodb://192.0.2.1"}, [FunctionCall("health", "http", method)])
+    (answer,) = run_forked({"MONGODB_URI": "mongodb://192.0.2.1"}, [FunctionCall("health", "http", method)])
     assert answer.status == 200
     assert answer.body == ("" if method == "HEAD" else '{"status": "alive"}')
     assert answer.seconds < 1
@@ -114,7 +118,7 @@ def test_anybody_may_ask_whether_the_app_is_alive_and_learns_no_more(method: str
 def test_the_health_report_names_what_is_missing(settings) -> None:
     # What a busy machine has not heard within its seconds is heard by another worker.
     for _ in range(5):
-        (answer,) = run_worker(settings, [FunctionCall("health_report", "http")])
+        (answer,) = run_forked(settings, [FunctionCall("health_report", "http")])
         assert answer.status == 503
         if "no answer within" not in answer.body:
             break
@@ -157,7 +161,7 @@ def test_an_event_of_either_schema_is_handled(
         "GROUNDCREW_RESOURCE_MANAGER": "http://127.0.0.1:9",
         "GROUNDCREW_RESOURCE_MANAGER_TOKEN": "x",
     }
-    (answer,) = run_worker(settings, [FunctionCall("on_vm_event", "event", body=json.dumps(event))])
+    (answer,) = run_forked(settings, [FunctionCall("on_vm_event", "event", body=json.dumps(event))])
     assert (answer.ok, answer.error) == (True, "")
     (line,) = answer.logged("functions.power")
     assert json.loads(line.partition(" ")[2])["subject"] == VM
@@ -169,7 +173,7 @@ def test_the_status_page_is_closed_and_the_report_says_what_cannot_be_read(setti
         FunctionCall("status_report", "http"),
         FunctionCall("badge", "http"),
     ]
-    page, report, badge = run_worker(settings, calls)
+    page, report, badge = run_forked(settings, calls)
     assert page.status == 401
     assert json.loads(report.body)["verdict"]["level"] == "unknown"
     # The shipped policy has no machine.
@@ -184,20 +188,20 @@ def test_the_metrics_are_closed_without_their_token_and_to_any_other(settings) -
     other = FunctionCall("metrics", "http", headers={"Authorization": "Bearer 0123456789abcdef-another"})
     for environment in (settings, {**settings, "GROUNDCREW_METRICS_TOKEN": "short"}):
         assert [
-            answer.status for answer in run_worker(environment, [call, FunctionCall("metrics", "http")])
+            answer.status for answer in run_forked(environment, [call, FunctionCall("metrics", "http")])
         ] == [
             401,
             401,
         ]
     open_to_one = {**settings, "GROUNDCREW_METRICS_TOKEN": TOKEN}
-    assert [answer.status for answer in run_worker(open_to_one, [call, other])] == [200, 401]
+    assert [answer.status for answer in run_forked(open_to_one, [call, other])] == [200, 401]
 
 
 def test_the_metrics_say_which_part_cannot_be_read_while_there_is_no_storage(settings) -> None:
     call = FunctionCall(
         "metrics", "http", headers={"Authorization": f"Bearer {TOKEN}", "Accept": "text/plain;version=0.0.4"}
     )
-    (answer,) = run_worker({**settings, "GROUNDCREW_METRICS_TOKEN": TOKEN}, [call])
+    (answer,) = run_forked({**settings, "GROUNDCREW_METRICS_TOKEN": TOKEN}, [call])
     assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
     assert 'groundcrew_collector_success{collector="deploy"} 0.0' in answer.body
     assert "groundcrew_deploy_drifted_objects" not in answer.body
@@ -215,14 +219,14 @@ def test_an_event_of_a_vault_in_either_schema_is_a_hint_to_look(schema: str, tmp
     event = of_event_grid if schema == "Event Grid's schema" else cloud_event
     (tmp_path / "policy.yaml").write_text("timezone: UTC\n")
     settings = {"GROUNDCREW_POLICY": str(tmp_path / "policy.yaml")}
-    (answer,) = run_worker(settings, [FunctionCall("on_vault_event", "event", body=json.dumps(event))])
+    (answer,) = run_forked(settings, [FunctionCall("on_vault_event", "event", body=json.dumps(event))])
     assert (answer.ok, answer.error) == (True, "")
     (line,) = answer.logged("functions.certificates")
     told = json.loads(line.partition(" ")[2])
     assert (told["event"], told["subject"], told["done"]) == (kind, "chat", "no certificates are watched")
     kind = "Microsoft.KeyVault.SecretNearExpiry"
     event["type" if schema == "CloudEvents" else "eventType"] = kind
-    (answer,) = run_worker(settings, [FunctionCall("on_vault_event", "event", body=json.dumps(event))])
+    (answer,) = run_forked(settings, [FunctionCall("on_vault_event", "event", body=json.dumps(event))])
     assert (answer.ok, answer.error) == (True, "")
     (line,) = answer.logged("functions.certificates")
     told = json.loads(line.partition(" ")[2])

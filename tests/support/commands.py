@@ -7,12 +7,9 @@ it is killed is tested with an interpreter of its own, `python -m cli`.
 from __future__ import annotations
 
 import atexit
-import os
 import shlex
-import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -33,24 +30,12 @@ def run_groundcrew(
     *arguments: str, env: Mapping[str, str], cwd: Path = ROOT, timeout: float = 120
 ) -> subprocess.CompletedProcess[str]:
     """What `subprocess.run` gives of `groundcrew` with nobody at its input. Raises TimeoutExpired."""
-    command = ["groundcrew", *arguments]
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, Path(os.devnull).open() as nobody:
-        streams = [nobody.fileno(), out.fileno(), err.fileno()]
-        report = forks.request_program(shared_forks().socket, "cli", arguments, env, str(cwd), streams)
-        report.settimeout(timeout)
-        with report, report.makefile() as lines:
-            process = lines.readline()
-            assert process, "the server of forks has ended: its error is above"
-            try:
-                code = int(lines.readline())
-            except TimeoutError:
-                os.kill(int(process), signal.SIGKILL)
-                raise subprocess.TimeoutExpired(command, timeout) from None
-        texts = []
-        for stream in (out, err):
-            stream.seek(0)
-            texts.append(stream.read().decode())
-    return subprocess.CompletedProcess(command, code, *texts)
+    return shared_forks().run("cli", arguments, environment=env, folder=cwd, timeout=timeout)
+
+
+def run_python(code: str, *arguments: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """The same of `python -c` with this code: for what remembers what it was first asked in its process."""
+    return shared_forks().run("-c", [code, *arguments], environment=env, folder=ROOT, timeout=120)
 
 
 def run_script(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +15,7 @@ from shared.adapters.blobs import create_container, open_blobs
 from shared.settings.storage_account import StorageAccount
 from shared.settings.timers import SCHEDULES
 from shared.status.settings_report import read_settings
+from tests.support.commands import run_python
 
 ROOT = Path(__file__).resolve().parents[2]
 # In a process of its own, since the wiring remembers the environment it was first asked in.
@@ -39,10 +38,8 @@ def test_every_timer_is_made_up_for(tmp_path: Path) -> None:
         "DRILL_MONGODB_URI": "mongodb://127.0.0.1:1",
         "AZURE_SUBSCRIPTION_ID": "00000000-0000-0000-0000-000000000000",
     }
-    done = subprocess.run(
-        [sys.executable, "-c", ASK], cwd=ROOT, env={"PYTHONPATH": str(ROOT), **settings},
-        capture_output=True, text=True, check=True, timeout=100,
-    )  # fmt: skip
+    done = run_python(ASK, env=settings)
+    assert done.returncode == 0, done.stderr
     made_up_by, jobs = json.loads(done.stdout)
     assert made_up_by.keys() == SCHEDULES.keys() - {"catch_up"}
     assert set(made_up_by.values()) <= set(jobs)
@@ -89,10 +86,8 @@ def receive_posts(inbox: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def catch_up_twice(settings: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    done = subprocess.run(
-        [sys.executable, "-c", RUN], cwd=ROOT, env={"PYTHONPATH": str(ROOT), **settings},
-        capture_output=True, text=True, check=True, timeout=100,
-    )  # fmt: skip
+    done = run_python(RUN, env=settings)
+    assert done.returncode == 0, done.stderr
     ok, failed = json.loads(done.stdout)
     return ok, failed
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import pytest
 
 from local.kubernetes import KubernetesServer
 from tests.support.cluster_objects import living_cluster
+from tests.support.commands import run_python
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = """
@@ -31,12 +30,10 @@ def ask(folder: Path, policy: str, kubeconfig: str = "") -> dict[str, Any]:
     """In a process of its own, since the wiring keeps what it has read."""
     (folder / "policy.yaml").write_text(policy)
     environment = {
-        "PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "GROUNDCREW_POLICY": str(folder / "policy.yaml"),
+        "PATH": "/usr/bin:/bin", "GROUNDCREW_POLICY": str(folder / "policy.yaml"),
         "AzureWebJobsStorage": "UseDevelopmentStorage=true", "GROUNDCREW_KUBECONFIG": kubeconfig,
     }  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=100
-    )
+    done = run_python(SCRIPT, env=environment)
     assert done.returncode == 0, done.stderr
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from local.stack import ROOT
+from tests.support.commands import run_python
 
 CLUSTER = "backup: {drill: {cluster: {images: ['mongo:8.0.15']}}}\n"
 # In a process of its own, since the wiring remembers the environment it was first asked in.
@@ -56,10 +54,8 @@ def test_one_place_to_restore_into_is_taken_and_two_are_refused(
         "AzureWebJobsStorage": "UseDevelopmentStorage=true",
         "MONGODB_URI": "mongodb://127.0.0.1:2",
     }
-    done = subprocess.run(
-        [sys.executable, "-c", ASK], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT), **settings},
-        capture_output=True, text=True, check=True, timeout=100,
-    )  # fmt: skip
+    done = run_python(ASK, env={**os.environ, **settings})
+    assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == enabled
     assert answer in lines[1]

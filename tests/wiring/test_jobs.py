@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 from shared.formats.agekeys import generate_identity
 from shared.formats.manifest import Signer
+from tests.support.commands import run_python
 
 ROOT = Path(__file__).resolve().parents[2]
 KUBECONFIG = {
@@ -23,11 +22,8 @@ REPORT = "import json; from shared.wiring import jobs; print(json.dumps(dict(job
 
 
 def _report(settings: dict[str, str]) -> dict[str, str]:
-    done = subprocess.run(
-        [sys.executable, "-c", REPORT], cwd=ROOT,
-        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", **settings},
-        capture_output=True, text=True, check=True, timeout=100,
-    )  # fmt: skip
+    done = run_python(REPORT, env={"PATH": "/usr/bin:/bin", **settings})
+    assert done.returncode == 0, done.stderr
     answer: dict[str, str] = json.loads(done.stdout)
     return answer
 
@@ -88,11 +84,8 @@ print(json.dumps([run(job) for job in (power.run_tick, snapshots.run_cycle, cost
 
 
 def _run_timers(policy: Path, **settings: str) -> list[str]:
-    done = subprocess.run(
-        [sys.executable, "-c", TIMERS], cwd=ROOT,
-        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "GROUNDCREW_POLICY": str(policy), **settings},
-        capture_output=True, text=True, check=True, timeout=100,
-    )  # fmt: skip
+    done = run_python(TIMERS, env={"PATH": "/usr/bin:/bin", "GROUNDCREW_POLICY": str(policy), **settings})
+    assert done.returncode == 0, done.stderr
     answer: list[str] = json.loads(done.stdout)
     return answer
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from shared.kernel.ports import Blobs
 from shared.notifications.decide import record_failure
 from shared.notifications.history import DeliveryLog
 from shared.settings.storage_account import StorageAccount
+from tests.support.commands import run_python
 
 ROOT = Path(__file__).resolve().parents[2]
 # In a process of its own, since the wiring remembers the environment it was first asked in.
@@ -73,11 +72,7 @@ def state(azurite: Azurite, settings: dict[str, str]) -> Blobs:
 
 
 def ask(settings: dict[str, str], *names: str) -> Any:
-    done = subprocess.run(
-        [sys.executable, "-c", ASK, *names], cwd=ROOT,
-        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", **settings},
-        capture_output=True, text=True, check=False, timeout=100,
-    )  # fmt: skip
+    done = run_python(ASK, *names, env={"PATH": "/usr/bin:/bin", **settings})
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout)
 

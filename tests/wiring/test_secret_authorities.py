@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 from shared.formats.agekeys import generate_identity
+from tests.support.commands import run_python
 from tests.wiring.test_jobs import KUBECONFIG
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,10 +56,7 @@ def report(tmp_path: Path, **changes: str) -> dict[str, str]:
         "GROUNDCREW_RESOURCE_GROUP": "rocketchat",
         "GROUNDCREW_DRILL_KEY": keys[0], "GROUNDCREW_SOPS_AGE_KEY": keys[1], **changes,
     }  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "-c", REPORT], cwd=ROOT, capture_output=True, text=True, timeout=100,
-        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", **{k: v for k, v in settings.items() if v}},
-    )  # fmt: skip
+    done = run_python(REPORT, env={"PATH": "/usr/bin:/bin", **{k: v for k, v in settings.items() if v}})
     assert done.returncode == 0, done.stderr
     answer: dict[str, str] = json.loads(done.stdout)
     return answer
