@@ -19,6 +19,7 @@ from shared.formats.elements import (
     Element,
     find_element,
     join_elements,
+    locate_value,
     renumber_items,
     resize_array,
     split_elements,
@@ -154,3 +155,88 @@ def test_arrays_are_filled_up_with_null_and_renumbered() -> None:
 def test_an_array_of_a_length_no_server_makes_is_corrupt(length: int) -> None:
     with pytest.raises(Corrupt):
         resize_array([], length)
+
+
+# Where a value is, without taking the document apart.
+
+
+@given(st.dictionaries(names, values, max_size=6))
+@settings(max_examples=25, deadline=None)
+def test_a_value_is_located_where_the_elements_have_it(document: dict[str, Any]) -> None:
+    raw = bson.encode(document)
+    assert locate_value(raw) == (0, len(raw))
+    for element in split_elements(raw):
+        place = locate_value(raw, element.name)
+        assert place is not None
+        assert raw[slice(*place)] == element.value
+        assert locate_value(bytearray(raw) + b"more of the memory", element.name, size=len(raw)) == place
+        if element.type in (0x03, 0x04):
+            for inner in split_elements(element.value):
+                within = locate_value(raw, element.name, inner.name)
+                assert within is not None
+                assert raw[slice(*within)] == inner.value
+    assert locate_value(raw, b"a name that is longer than any") is None
+
+
+def test_the_first_of_two_is_located_and_nothing_below_another() -> None:
+    raw = bson.encode({"a": {"x": 1}, "b": {"x": 2, "y": 3}})
+    assert locate_value(raw, b"a", b"y") is None
+    place = locate_value(raw, b"b", b"y")
+    assert place is not None
+    assert raw[slice(*place)] == b"\3\0\0\0"
+    twice = join_elements([Element(0x10, b"a", b"\1\0\0\0"), Element(0x10, b"a", b"\2\0\0\0")])
+    place = locate_value(twice, b"a")
+    assert place is not None
+    assert twice[slice(*place)] == b"\1\0\0\0"
+
+
+def framed(body: bytes) -> bytes:
+    return struct.pack("<i", len(body) + 5) + body + b"\0"
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"\x10name", "a BSON element has no name: at byte 4"),
+        (b"\x0aok\0\x10name", "a BSON element has no name: at byte 8"),
+        (b"\x10n\0\1\0\0", "a BSON element is longer than its document: at byte 4"),
+        (b"\x02n\0\x05\0\0\0abc\0", "a BSON element is longer than its document: at byte 4"),
+        (b"\x05n\0\x05\0\0\0\0abcd", "a BSON element is longer than its document: at byte 4"),
+        (b"\x02n\0\5\0\0", "unknown type or cut short: type 0x2"),
+        (b"\x14n\0\5\0\0\0abcd\0", "unknown type or cut short: type 0x14"),
+        (b"\x02n\0\xff\xff\xff\xffabcd", "a BSON element has an impossible length: -1"),
+        (b"\x03n\0\4\0\0\0abcd", "a BSON element has an impossible length: 4"),
+        (b"\x0bn\0pattern", "a BSON regular expression has no end: at byte 7"),
+        (b"\x0bn\0pattern\0options", "a BSON regular expression has no end: at byte 7"),
+    ],
+)
+def test_what_is_wrong_with_a_document_is_told_with_its_place(body: bytes, told: str) -> None:
+    raw = framed(body)
+    with pytest.raises(Corrupt, match=told):
+        list(split_elements(raw))
+    with pytest.raises(Corrupt, match=told):
+        locate_value(raw, b"none")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"", b"\0\0\0\0", b"\4\0\0\0", b"\5\0\0\0\1", b"\6\0\0\0\0", b"\5\0\0\0\0\0", b"\xff\xff\xff\xff\0"],
+)
+def test_what_is_no_document_is_corrupt_with_its_size(raw: bytes) -> None:
+    with pytest.raises(Corrupt, match=f"not a BSON document: {len(raw)} bytes"):
+        list(split_elements(raw))
+
+
+def test_elements_that_fill_their_document_to_the_last_byte_are_read() -> None:
+    assert list(split_elements(framed(b""))) == []
+    for body in (b"\x10n\0\1\0\0\0", b"\x02n\0\1\0\0\0\0", b"\x05n\0\0\0\0\0\0", b"\x0bn\0\0\0", b"\xffn\0"):
+        (element,) = split_elements(framed(body))
+        assert (element.type, element.name, element.value) == (body[0], b"n", body[3:])
+
+
+def test_an_array_of_the_oplog_may_be_as_long_as_it_is() -> None:
+    items = [Element(NULL, b"", b"")] * 3
+    assert resize_array(items, 0) == []
+    assert len(resize_array([], MAX_ARRAY)) == MAX_ARRAY
+    with pytest.raises(Corrupt, match=f"an array of the oplog has an impossible length: {MAX_ARRAY + 1}"):
+        resize_array(items, MAX_ARRAY + 1)
