@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -10,9 +11,12 @@ import pytest
 from local.fakes.blobs import MemoryBlobs
 from local.fakes.clock import ManualClock
 from local.fakes.faults import Fault, FaultPlan, Killed
-from shared.kernel.errors import Refused, Unavailable
-from shared.prune.job import preview_prune, run_overdue, run_retention
+from shared.backup.catalogue import CLOCK_SKEW
+from shared.kernel.errors import Conflict, Locked, Refused, Unavailable
+from shared.prune.deps import JOB
+from shared.prune.job import check_clock, preview_prune, run_overdue, run_retention
 from shared.records.audit import AuditTrail
+from shared.records.runs import Runs
 from tests.support.prune_site import Site
 
 
@@ -102,3 +106,98 @@ def test_killed_at_every_step_what_stays_is_whole_and_the_next_run_ends_it(when)
         site.clock.advance(timedelta(minutes=2))
         run_retention(site.deps())
         assert len(site.names()) == 3, f"{when} step {step}: {plan.steps[step]}"
+
+
+def test_what_was_done_is_on_record_with_its_reasons(site) -> None:
+    run_retention(site.deps())
+    run = Runs(site.state, site.clock).load(JOB, "20261123T120000Z")
+    assert (run.state, run.error) == ("done", "")
+    assert (run.details["deleted"], run.details["refused"], run.details["kept"]) == (2, 0, 1)
+    entries = [*AuditTrail(site.state, site.clock).verify()]
+    plan = preview_prune(Site().deps())
+    assert [(one.subject, one.outcome) for one in entries] == [
+        (chain.name, "; ".join(chain.reasons)) for chain in plan.chains
+    ]
+    assert all(entry.outcome for entry in entries)
+
+
+def test_a_run_of_which_some_failed_is_on_record_as_failed_with_the_last_failure(site) -> None:
+    plan = FaultPlan(Fault(Unavailable("no answer"), operation="remover.delete", times=99))
+    with pytest.raises(
+        Unavailable, match=r"deleted 0 of 2 expired chains, 0 blobs; 1 sets kept; 2 failed: sets/"
+    ):
+        run_retention(site.deps(plan))
+    run = Runs(site.state, site.clock).load(JOB, "20261123T120000Z")
+    assert (run.state, run.details["deleted"]) == ("failed", 0)
+    assert run.error.endswith("no answer")
+    assert [*AuditTrail(site.state, site.clock).verify()] == [], "nothing was deleted whole"
+
+
+def test_what_another_writes_over_meanwhile_is_a_failure_and_no_refusal(site) -> None:
+    plan = FaultPlan(Fault(Conflict("blob x has changed"), operation="remover.delete"))
+    with pytest.raises(Unavailable, match=r"deleted 1 of 2 .*; 1 failed: .*has changed"):
+        run_retention(site.deps(plan))
+
+
+def test_refused_by_the_storage_is_told_and_on_record(site) -> None:
+    plan = FaultPlan(Fault(Refused("no right"), operation="remover.delete"))
+    text = run_retention(site.deps(plan))
+    assert text.startswith("deleted 1 of 2 expired chains")
+    assert text.endswith("1 refused by the storage, to be tried again tomorrow")
+    assert Runs(site.state, site.clock).load(JOB, "20261123T120000Z").details["refused"] == 1
+
+
+@pytest.mark.parametrize(
+    ("ahead", "runs"),
+    [
+        (CLOCK_SKEW, True),
+        (-CLOCK_SKEW, True),
+        (CLOCK_SKEW + timedelta(seconds=1), False),
+        (-CLOCK_SKEW - timedelta(seconds=1), False),
+    ],
+)
+def test_clocks_may_differ_by_as_much_as_they_do(site, ahead: timedelta, runs: bool) -> None:
+    deps = replace(site.deps(), clock=ManualClock(site.clock.now() + ahead))
+    with contextlib.nullcontext() if runs else pytest.raises(Refused, match="here, 2026-11-23 12:00Z there"):
+        check_clock(deps)
+
+
+def test_a_run_is_overdue_after_a_day_and_two_hours(site) -> None:
+    run_overdue(site.deps())
+    site.clock.advance(timedelta(hours=26) - timedelta(seconds=1))
+    assert run_overdue(site.deps()) == "nothing to do: the last run was at 2026-11-23 12:00Z"
+    site.clock.advance(timedelta(seconds=1))
+    assert run_overdue(site.deps()).startswith("deleted 0")
+
+
+@pytest.mark.parametrize("after", [0, 1, 3])
+def test_who_lost_its_turn_deletes_nothing_more(site, after: int) -> None:
+    class Overtaken(MemoryBlobs):
+        """Another run begins after so many deletions."""
+
+        deleted = 0
+
+        def delete(self, name: str) -> None:
+            site.blobs.delete(name)
+            self.deleted += 1
+            if self.deleted == after:
+                site.state.break_lease("locks/retention")
+
+    remover = Overtaken(site.clock)
+    if not after:
+        plan_of = site.deps().catalogue.entries
+
+        class Slow:
+            def __getattr__(self, name: str):
+                return getattr(site.deps().catalogue, name)
+
+            def entries(self):
+                site.state.break_lease("locks/retention")
+                return plan_of()
+
+        deps = replace(site.deps(remover=remover), catalogue=Slow())
+    else:
+        deps = site.deps(remover=remover)
+    with pytest.raises(Locked, match="locks/retention"):
+        run_retention(deps)
+    assert len(site.names()) == 10 - after
