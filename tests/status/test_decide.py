@@ -239,10 +239,6 @@ CASES: dict[str, tuple[Level, Any]] = {
         Level.LOOK,
         {**capture(21 * MINUTE), **machines(("deallocated", False), ("running", True))},
     ),
-    "a late capture while the machine went off": (
-        Level.ACT,
-        {**capture(), **machine("deallocated", up=True)},
-    ),
     "starting just in time": (Level.OK, machine("starting", up=True, since=20 * MINUTE)),
     "planned so since ever and down": (Level.ACT, machine("stopped", up=True, since=None)),
     "starting and not wanted": (Level.LOOK, machine("starting", up=False)),
@@ -276,6 +272,22 @@ def test_the_most_urgent_comes_first_and_the_others_are_counted() -> None:
     verdict = decide_verdict(status)
     assert verdict.headline == "Act now: backup: there is no good backup (and 1 more)"
     assert [one.level for one in verdict.findings] == [Level.ACT, Level.ACT, Level.UNKNOWN]
+
+
+@pytest.mark.parametrize(
+    ("machines_seen", "told"),
+    [
+        ([("deallocated", False)], False),
+        ([("deallocated", True)], True),
+        ([("stopped", False)], True),
+        ([("deallocated", False), ("deallocated", True)], True),
+    ],
+)
+def test_a_late_capture_is_told_unless_every_machine_is_off_as_planned(
+    machines_seen: list[tuple[str, bool]], told: bool
+) -> None:
+    status = Status(NOW, "1", **{**GOOD, **capture(21 * MINUTE), **machines(*machines_seen)})
+    assert ("capture" in {one.part for one in list_findings(status)}) is told
 
 
 def test_one_alone_is_told_without_a_count() -> None:

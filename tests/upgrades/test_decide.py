@@ -60,6 +60,16 @@ def test_a_rule_fires_when_an_upgrade_goes_into_its_range(running: str, target: 
     assert bool(select_rules([PRIVATE], Version.parse(running), to)) is fires
 
 
+@pytest.mark.parametrize(
+    ("running", "target", "fires"),
+    [("8.9.0", "9.0.0", True), ("8.9.0", "12.0.0", True), ("9.0.0", "9.1.0", False)],
+)
+def test_a_rule_without_an_end_fires_for_all_that_come_after(running: str, target: str, fires: bool) -> None:
+    to = Version.parse(target)
+    assert to is not None
+    assert bool(select_rules([OAUTH], Version.parse(running), to)) is fires
+
+
 def test_what_several_rules_need_is_counted_once() -> None:
     twice = replace(SCRIPTS, id="again")
     assert needed_probes([SCRIPTS, OAUTH, twice]) == (
