@@ -10,9 +10,9 @@ import pytest
 from local.fakes.blobs import MemoryBlobs
 from local.fakes.clock import ManualClock
 from shared.formats.manifest import Signer
-from shared.kernel.errors import NotFound, Refused, UsageError
+from shared.kernel.errors import Corrupt, NotFound, Refused, UsageError
 from shared.records.approval_keys import ApprovalKeys
-from shared.records.approvals import Approval, Approvals
+from shared.records.approvals import Approval, Approvals, describe_how_to_approve
 from shared.records.people import KnownPerson, PeopleDirectory
 from tests.support.approvals import APP_KEYS, LAPTOP_KEYS, SIGNER, make_approvals
 
@@ -262,3 +262,117 @@ def test_what_is_done_is_not_approved_again(approvals: Approvals) -> None:
     for id_ in ("../holds/x", "0" * 16):
         with pytest.raises(NotFound, match="there is no such request"):
             approvals.find(id_)
+
+
+@pytest.mark.parametrize(
+    ("action", "arguments"),
+    [("y", {"a": "1"}), ("x", {"a": "2"}), ("x", {}), ("x", {"a": "1", "b": "2"}), ("x", {"b": "1"})],
+)
+def test_an_approval_is_of_exactly_one_action(
+    approvals: Approvals, action: str, arguments: dict[str, str]
+) -> None:
+    asked = approvals.request_approval("x", {"a": "1"}, by="ana", lasting=HOUR)
+    assert approvals.find_granted("x", {"a": "1"}) is None, "nobody approved it"
+    assert approvals.consume_approval("x", {"a": "1"}) is None
+    approvals.approve(asked.id, by="bob")
+    assert approvals.find_granted(action, arguments) is None
+    assert approvals.consume_approval(action, arguments) is None
+    assert approvals.consume_approval("x", {"a": "1"}) is not None
+
+
+def test_a_request_that_waits_is_the_same_and_any_other_is_another(approvals: Approvals) -> None:
+    asked = approvals.request_approval("x", {"a": "1"}, by="ana", lasting=HOUR)
+    assert approvals.request_approval("x", {"a": "1"}, by="ana", lasting=2 * HOUR) == asked
+    others = [
+        approvals.request_approval("y", {"a": "1"}, by="ana", lasting=HOUR),
+        approvals.request_approval("x", {"a": "2"}, by="ana", lasting=HOUR),
+        approvals.request_approval("x", {"a": "1"}, by="bob", lasting=HOUR),
+    ]
+    assert len({one.id for one in (asked, *others)}) == 4
+    assert sorted(one.id for one in approvals.pending()) == sorted(one.id for one in (asked, *others))
+    approvals._clock.advance(HOUR)
+    assert approvals.pending() == []
+    again = approvals.request_approval("x", {"a": "1"}, by="ana", lasting=HOUR)
+    assert again.id != asked.id
+    assert again.expires == asked.expires + HOUR
+
+
+def test_what_was_used_or_denied_in_this_very_second_is_not_asked_anew(approvals: Approvals) -> None:
+    asked = approvals.request_approval("x", {}, by="ana", lasting=HOUR)
+    approvals.deny(asked.id, by="bob")
+    assert approvals.request_approval("x", {}, by="ana", lasting=HOUR).denied == "bob"
+    # Somebody else's under the id that this second makes is written over: it could never be approved.
+    _rewrite(approvals, asked.id, denied="", used=True, request_signature="")
+    anew = approvals.request_approval("x", {}, by="ana", lasting=HOUR)
+    assert (anew.id, anew.used) == (asked.id, False)
+    assert approvals.is_signed(approvals.find(asked.id))
+
+
+@pytest.mark.parametrize("days", [90, 91])
+def test_requests_are_kept_for_ninety_days(approvals: Approvals, days: int) -> None:
+    asked = approvals.request_approval("x", {}, by="ana", lasting=HOUR)
+    approvals._clock.advance(timedelta(days=days))
+    assert approvals.pending() == []
+    kept = [blob.name for blob in approvals._blobs.list("approvals/")]
+    assert kept == ([f"approvals/{asked.id}.json"] if days == 90 else [])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"action": "y"},
+        {"arguments": {"a": "2"}},
+        {"requester": "bob"},
+        {"expires": "2030-01-01T00:00:00+00:00"},
+        {"expires": "soon"},
+        {"more": 1},
+        {"id": "0" * 16},
+    ],
+)
+def test_a_request_of_which_anything_was_changed_is_none_and_hides_no_other(
+    approvals: Approvals, changes: dict[str, object]
+) -> None:
+    changed = approvals.request_approval("x", {"a": "1"}, by="ana", lasting=HOUR)
+    other = approvals.request_approval("x", {"a": "3"}, by="ana", lasting=HOUR)
+    approvals.approve(changed.id, by="bob")
+    _rewrite(approvals, changed.id, **changes)
+    assert approvals.pending() == [other]
+    with pytest.raises(Corrupt, match=rf"approvals/{changed.id}\.json (was changed|is not an approval)"):
+        approvals.find(changed.id)
+
+
+def test_without_a_public_key_nobody_can_tell_what_was_approved(approvals: Approvals) -> None:
+    asked = approvals.request_approval("x", {}, by="ana", lasting=HOUR)
+    blind = make_approvals(approvals._blobs, approvals._clock, PEOPLE, ApprovalKeys())
+    assert not blind.find(asked.id).granted
+    approvals.approve(asked.id, by="bob")
+    with pytest.raises(UsageError, match="no public signing key is set") as refused:
+        blind.find(asked.id)
+    assert refused.value.value == asked.id
+
+
+def test_who_asks_without_a_key_takes_a_request_that_is_there(approvals: Approvals) -> None:
+    laptop = make_approvals(approvals._blobs, approvals._clock, PEOPLE, LAPTOP_KEYS)
+    asked = laptop.request_approval("x", {}, by="ana", lasting=HOUR)
+    assert not laptop.is_signed(asked)
+    assert laptop.request_approval("x", {}, by="ana", lasting=HOUR) == asked
+    # The app does not: a request that it did not sign could be anybody's.
+    signed = approvals.request_approval("x", {}, by="ana", lasting=HOUR)
+    assert approvals.is_signed(signed)
+
+
+@pytest.mark.parametrize("identity", ["", "x", "0" * 15, "0" * 17, "G" * 16, "../holds/x", "A" * 16])
+def test_what_is_no_id_is_not_looked_for(approvals: Approvals, identity: str) -> None:
+    for ask in (
+        lambda: approvals.find(identity),
+        lambda: approvals.approve(identity, by="bob"),
+        lambda: approvals.deny(identity, by="bob"),
+    ):
+        with pytest.raises(NotFound, match="there is no such request"):
+            ask()
+
+
+def test_the_second_person_is_told_what_to_do() -> None:
+    told = describe_how_to_approve("0" * 16)
+    assert f"`approve {'0' * 16}` in the chat" in told
+    assert told.endswith(f"groundcrew deploy approve {'0' * 16}")
