@@ -58,6 +58,14 @@ def test_the_same_secret_is_split_otherwise_each_time() -> None:
     assert all(share[:-1].count(0) < 8 for share in (*first, *second))
 
 
+def test_there_are_as_many_shares_as_a_byte_has_places() -> None:
+    shares = split_secret(b"s", 255, 2)
+    assert sorted(share[-1] for share in shares) == [*range(1, 256)]
+    assert combine_shares(shares[100:102]) == b"s"
+    with pytest.raises(ValueError, match="2 of 2 shares"):
+        split_secret(b"", 2, 2)
+
+
 @pytest.mark.parametrize(("count", "needed"), [(1, 1), (2, 1), (2, 3), (256, 2)])
 def test_a_split_that_hides_nothing_or_cannot_be_is_none(count: int, needed: int) -> None:
     with pytest.raises(ValueError, match="shares"):
