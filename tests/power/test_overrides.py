@@ -168,6 +168,22 @@ def test_an_order_that_ends_now_or_before_is_refused(when: str) -> None:
     assert parse_override("up until 2026-03-02 13:01", BERLIN, MONDAY).until == at("13:01")
 
 
+@pytest.mark.parametrize(
+    ("text", "up"), [("up", True), ("on", True), ("keep it up", True), ("off", False), ("down", False)]
+)
+def test_each_word_for_up_and_off_is_one(text: str, up: bool) -> None:
+    assert parse_override(f"{text} for 1h", BERLIN, MONDAY).up is up
+
+
+def test_of_a_time_that_is_none_forty_characters_are_shown() -> None:
+    with pytest.raises(UsageError, match="not a time") as caught:
+        parse_override(f"up until {'x' * 60}", BERLIN, MONDAY)
+    assert caught.value.value == repr("x" * 40)
+    with pytest.raises(UsageError, match="not a time") as caught:
+        parse_override(f"up {'x' * 60}", BERLIN, MONDAY)
+    assert caught.value.value == repr("x" * 40)
+
+
 def test_for_how_long_is_counted_from_now_and_from_the_start_of_what_begins_later() -> None:
     assert parse_override("up for 90 minutes", BERLIN, MONDAY).until == at("14:30")
     later = parse_override("off from tomorrow 8:00 for 90 minutes", BERLIN, MONDAY)

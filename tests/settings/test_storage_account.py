@@ -16,9 +16,10 @@ PUBLIC, EMULATED = "https://st.blob.core.windows.net", "http://127.0.0.1:10000/a
         (f"{PUBLIC}/?sv=1&sig=x", PUBLIC, "https://st.queue.core.windows.net", ""),
         (f"{PUBLIC}/backups?sig=x", PUBLIC, "https://st.queue.core.windows.net", "backups"),
         (f"{EMULATED}?sig=x", EMULATED, EMULATED, ""),
+        ("https://st.blob.x.blob.y/?sig=x", "https://st.blob.x.blob.y", "https://st.queue.x.blob.y", ""),
         (f"{EMULATED}/backups?sig=x", EMULATED, EMULATED, "backups"),
     ],
-    ids=["account", "container", "emulated account", "emulated container"],
+    ids=["account", "container", "emulated account", "an odd name", "emulated container"],
 )
 def test_a_sas_url_tells_the_account_and_what_it_opens(
     url: str, blob_url: str, queue_url: str, container: str
