@@ -146,6 +146,54 @@ def test_what_was_cut_off_is_named_and_put_on_record_by_the_next_entry(
     assert entries[3].actor == "ana"
 
 
+def test_an_entry_that_calls_itself_another_breaks_the_trail(trail: AuditTrail, blobs: MemoryBlobs) -> None:
+    name = "audit/0000000003.json"  # the last: no entry behind it names its hash
+    blobs.replace(name, blobs.read(name)[0].replace(b'"number": 3', b'"number": 4'), etag=None)
+    with pytest.raises(Corrupt, match=f"broken at {name}"):
+        list(trail.verify())
+
+
+def test_an_entry_behind_a_gap_breaks_the_trail_though_it_names_the_one_before(
+    trail: AuditTrail, blobs: MemoryBlobs
+) -> None:
+    blobs.create("audit/0000000005.json", blobs.read("audit/0000000003.json")[0])
+    blobs.delete("audit/0000000003.json")
+    with pytest.raises(Corrupt, match="broken at audit/0000000005"):
+        list(trail.verify())
+
+
+@pytest.mark.parametrize("noted", [1, 2])
+def test_entries_behind_the_one_that_the_head_notes_are_found_one_by_one(
+    trail: AuditTrail, blobs: MemoryBlobs, noted: int
+) -> None:
+    # As a worker leaves it that died before it could note what it wrote.
+    blobs.replace("audit-head.json", f'{{"number": {noted}}}'.encode(), etag=None)
+    assert trail.head() == (3, trail.hash_of(3))
+    assert [entry.number for entry in trail.newest(2)] == [3, 2]
+    assert trail.append("ana", "x", "y", "z") == 4
+    assert [entry.number for entry in trail.verify()] == [1, 2, 3, 4]
+
+
+def test_the_only_entry_is_missed_too(blobs: MemoryBlobs) -> None:
+    trail = AuditTrail(blobs, ManualClock())
+    assert trail.head() == (0, "")
+    assert list(trail.verify()) == []
+    assert trail.append("ana", "x", "y", "z") == 1
+    blobs.delete("audit/0000000001.json")
+    with pytest.raises(Corrupt, match="the audit trail ends at entry 0"):
+        list(trail.verify())
+    assert trail.append("ana", "x", "y", "z") == 2
+    assert next(trail.verify()).outcome.startswith("entry 1 is missing")
+
+
+def test_an_entry_says_who_did_what_to_what_and_when(trail: AuditTrail) -> None:
+    first = next(trail.verify())
+    assert (first.actor, first.action, first.subject, first.outcome) == (
+        "ana", "power.order_added", "every", "off until 22:00",
+    )  # fmt: skip
+    assert (first.at, first.previous) == ("2026-11-23T09:00:00+00:00", "")
+
+
 def test_the_search_finds_by_who_and_by_every_word(trail: AuditTrail) -> None:
     assert [e.number for e in find_entries(trail.newest(10), about="rollback 3", most=5)] == [3]
     assert [e.number for e in find_entries(trail.newest(10), who="ANA", most=5)] == [1]
