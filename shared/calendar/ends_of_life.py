@@ -12,6 +12,7 @@ from typing import Any
 from shared.calendar.model import Deadline, DeadlineKind
 from shared.kernel.errors import Corrupt
 from shared.kernel.versions import Version
+from shared.kernel.yaml_text import load_yaml
 
 _FROZEN = frozenset({"bitnami", "bitnamilegacy"})
 BITNAMI = "Bitnami's"  # how the names of those deadlines begin
@@ -35,9 +36,7 @@ def load_ends_of_life() -> Mapping[str, ProductLife]:
 
 def parse_ends_of_life(text: str) -> Mapping[str, ProductLife]:
     """By product. Raises Corrupt, naming the product."""
-    import yaml
-
-    data = yaml.safe_load(text)
+    data = load_yaml(text)
     if not isinstance(data, dict) or set(data) != {"checked", "products"}:
         raise Corrupt("the ends of life have to have checked and products, and nothing else")
     return {str(name): _parse_product(str(name), item) for name, item in data["products"].items()}

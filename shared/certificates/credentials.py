@@ -18,6 +18,7 @@ from shared.formats.x509 import parse_pem_certificates
 from shared.kernel.errors import Corrupt
 from shared.kernel.secret import Secret
 from shared.kernel.timestamps import from_unix_seconds
+from shared.kernel.yaml_text import load_yaml
 
 Json = Mapping[str, Any]
 API_SERVER = "Kubernetes API"
@@ -28,7 +29,7 @@ def parse_credentials(kubeconfig: Secret) -> ClusterCredentials:
     import yaml
 
     try:
-        loaded = yaml.safe_load(kubeconfig.reveal())
+        loaded = load_yaml(kubeconfig.reveal())
         contexts = _by_name(loaded, "contexts", "context")
         # What `microk8s config` writes has one context, and people cut the current one out.
         context = contexts[loaded.get("current-context") or next(iter(contexts))]

@@ -9,6 +9,7 @@ from typing import Any
 
 from shared.hardening.model import Baseline, PermissionRule, RuleSeverity, SettingRule
 from shared.kernel.errors import Corrupt
+from shared.kernel.yaml_text import load_yaml
 
 COMPARISONS = ("equals", "one_of", "at_least", "at_most", "empty", "contains", "lacks")
 _FILE = Path(__file__).with_name("baseline.yaml")
@@ -22,10 +23,8 @@ def load_baseline() -> Baseline:
 
 def parse_baseline(text: str) -> Baseline:
     """The rules in a text. Raises Corrupt, naming the rule."""
-    import yaml
-
     # Read when it is asked for: YAML's import is too slow for functions that audit nothing.
-    data = yaml.safe_load(text)
+    data = load_yaml(text)
     # A misspelt section would be an empty list of rules, all of them met.
     if not isinstance(data, dict) or set(data) != {"settings", "permissions"}:
         raise Corrupt("the baseline has to have settings and permissions, and nothing else")

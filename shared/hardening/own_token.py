@@ -17,6 +17,7 @@ from shared.hardening.model import AuditVerdict, HardeningFinding, RuleSeverity
 from shared.kernel.durations import format_duration
 from shared.kernel.secret import Secret
 from shared.kernel.timestamps import from_unix_seconds
+from shared.kernel.yaml_text import load_yaml
 
 _RULE = "cluster/own-token"
 # The bootstrap's is ninety days, and whoever rotates it every month notices when that stops.
@@ -58,7 +59,7 @@ def _read_claims(kubeconfig: Secret) -> Mapping[str, Any] | str | None:
     import yaml
 
     try:
-        users = [one["user"] for one in yaml.safe_load(kubeconfig.reveal())["users"]]
+        users = [one["user"] for one in load_yaml(kubeconfig.reveal())["users"]]
         tokens = [str(user["token"]) for user in users if user.get("token")]
         if not tokens and any(user.get("exec") for user in users):
             return None

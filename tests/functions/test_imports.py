@@ -17,10 +17,12 @@ SETS = "bson fastcrc xxhash zstandard"
 DATABASE = "bson pymongo"
 # Only where a manifest is wrong.
 SCHEMAS = "jsonschema referencing"
+# Only where the policy cannot be read, of which every address is told.
+UNREADABLE = "pydantic"
 
 MAY_IMPORT = {
-    "alerts": f"{STORAGE} apprise",
-    "send_notifications": f"{STORAGE} apprise",
+    "alerts": f"{STORAGE} {UNREADABLE} apprise",
+    "send_notifications": f"{STORAGE} {UNREADABLE} apprise",
     "nightly_backup": f"{STORAGE} {SEALS} {SETS} {DATABASE} apprise azure.mgmt yaml",
     "backup_part": f"{STORAGE} {SEALS} {SETS} {DATABASE} apprise azure.mgmt yaml",
     "lockout_calendar": f"{STORAGE} {SEALS} {SETS} {DATABASE} apprise azure.mgmt yaml",
@@ -41,7 +43,7 @@ MAY_IMPORT = {
     "deploy_page": f"{STORAGE}",
     "doctor": f"{STORAGE} {SEALS} {SETS} {DATABASE} {SCHEMAS} apprise azure.mgmt websocket yaml",
     "restore_drill": f"{STORAGE} {SEALS} {SETS} {DATABASE} {SCHEMAS} apprise azure.mgmt websocket yaml",
-    "hardening_audit": f"{STORAGE} {DATABASE} apprise azure.mgmt cryptography websocket yaml",
+    "hardening_audit": f"{STORAGE} {DATABASE} {UNREADABLE} apprise azure.mgmt cryptography websocket yaml",
     "health": "",
     "health_report": f"{STORAGE} {SEALS} {SETS} {DATABASE} {SCHEMAS} apprise azure.mgmt websocket yaml",
     "health_page": f"{STORAGE} {SEALS} {SETS} {DATABASE} {SCHEMAS} apprise azure.mgmt websocket yaml",
@@ -52,7 +54,7 @@ MAY_IMPORT = {
     "rehearsal_run": f"{STORAGE} {SEALS} {SETS} {DATABASE} {SCHEMAS} apprise azure.mgmt websocket yaml",
     "retention": f"{STORAGE} {SEALS}",
     "secrets_rotation": f"{STORAGE} {SEALS} {SETS} {DATABASE} apprise azure.mgmt websocket yaml",
-    "snapshot_cycle": f"{STORAGE} {DATABASE} apprise azure.mgmt",
+    "snapshot_cycle": f"{STORAGE} {DATABASE} {UNREADABLE} apprise azure.mgmt",
     "catch_up": f"{STORAGE} {SEALS} {SETS} {DATABASE} {SCHEMAS} apprise azure.mgmt websocket yaml",
     "tick": f"{STORAGE} {SEALS} {SETS} {DATABASE} {SCHEMAS} apprise azure.mgmt websocket yaml",
     "status": f"{STORAGE} {SEALS} {SETS}",
