@@ -59,12 +59,13 @@ def _decide_alert(
     """What is remembered, and why the alert is not told; empty if it is."""
     if before is not None and alert.starts_at < before.alert.starts_at <= now + _CLOCK_SKEW:
         return before, "it is older than what is known"
-    is_same = before is not None and alert.starts_at == before.alert.starts_at
+    # One that began at another time is another alert, whatever its fingerprint.
+    same = before if before is not None and alert.starts_at == before.alert.starts_at else None
     if not alert.firing:
-        return _decide_end(before, alert, is_same, now)
-    if before is not None and is_same and not before.alert.firing:
-        return before, "it is over already"
-    told_at = before.told_at if before is not None and is_same else None
+        return _decide_end(same, alert, now)
+    if same is not None and not same.alert.firing:
+        return same, "it is over already"
+    told_at = same.told_at if same is not None else None
     if told_at is not None and now - told_at < repeat_after:
         return KnownAlert(alert, now, told_at), "it was told"
     if reason := explain(alert):
@@ -73,15 +74,13 @@ def _decide_alert(
     return KnownAlert(alert, now, now), ""
 
 
-def _decide_end(
-    before: KnownAlert | None, alert: Alert, is_same: bool, now: datetime
-) -> tuple[KnownAlert, str]:
+def _decide_end(same: KnownAlert | None, alert: Alert, now: datetime) -> tuple[KnownAlert, str]:
     # An end without its beginning would only make people look for what they had missed.
-    if before is None or not is_same or before.told_at is None:
+    if same is None or same.told_at is None:
         return KnownAlert(alert, now), "its start was never told"
-    if not before.alert.firing:
-        return before, "its end was told"
-    return KnownAlert(alert, now, before.told_at), ""
+    if not same.alert.firing:
+        return same, "its end was told"
+    return KnownAlert(alert, now, same.told_at), ""
 
 
 def decide_again(known: Mapping[str, KnownAlert], explain: Explain, now: datetime) -> AlertPlan:

@@ -94,6 +94,14 @@ def test_it_is_told_as_soon_as_nothing_explains_it_any_more() -> None:
     assert decide_alerts(plan.known, [OVER], nothing, NOW, REPEAT).tell == (OVER,)
 
 
+def test_looking_again_changes_nothing_of_what_was_told_or_is_over() -> None:
+    over = replace(OVER, fingerprint="f2")
+    known = {**after(FIRING).known, **after(over).known}
+    assert known["f2"].told_at is None
+    plan = decide_again(known, nothing, NOW + timedelta(hours=9))
+    assert (dict(plan.known), plan.tell, dict(plan.left_out)) == (known, (), {})
+
+
 def test_downtime_that_begins_after_an_alert_was_told_does_not_silence_its_end() -> None:
     told = after(FIRING).known
     assert decide_alerts(told, [OVER], night, NOW, REPEAT).tell == (OVER,)

@@ -542,6 +542,12 @@ def test_a_flood_of_one_sender_is_cut_off_and_others_are_heard() -> None:
     assert gate.requests()[-1].delivery == "later"
 
 
+def test_an_intake_shows_none_of_its_secrets() -> None:
+    shown = repr(Gate().intake)
+    for secret in (TOKEN, OLD_TOKEN, SLACK, TEAMS, repr(KEY)):
+        assert secret not in shown
+
+
 def test_a_sender_is_heard_again_a_minute_after_the_oldest_of_too_many() -> None:
     limit = SenderLimit()
     times = [NOW + timedelta(seconds=number) for number in range(RATE_COMMANDS)]
