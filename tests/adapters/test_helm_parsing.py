@@ -13,9 +13,14 @@ from shared.adapters.helm.parsing import (
     failure_reason,
     format_progress,
     is_release_missing,
+    is_template_error,
     is_timeout,
+    newest_revision,
+    parse_dry_run,
     parse_history,
     parse_lint,
+    revision_not_found,
+    stored_bytes,
 )
 from shared.adapters.helm.storage import rewrite_release
 from shared.kernel.errors import Conflict, Corrupt, Refused, Unavailable
@@ -128,6 +133,98 @@ def test_a_history_is_sorted_by_revision_and_tells_the_time():
 def test_a_history_that_cannot_be_read_is_corrupt(text):
     with pytest.raises(Corrupt):
         parse_history(text)
+
+
+def manifest(name: str) -> str:
+    return f"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}\n"
+
+
+def names(manifests) -> list[str]:
+    return [one["metadata"]["name"] for one in manifests]
+
+
+def test_a_dry_run_gives_manifests_and_hooks_but_tests_of_the_chart():
+    hooks = [
+        {"events": ["pre-upgrade"], "manifest": manifest("before")},
+        {"events": ["test"], "manifest": manifest("test")},
+        {"events": ["test", "post-install"], "manifest": manifest("both")},
+        {"events": None, "manifest": manifest("never")},
+        {"manifest": manifest("never-either")},
+    ]
+    text = json.dumps({"manifest": f"{manifest('a')}---\n{manifest('b')}", "hooks": hooks})
+    rendering = parse_dry_run(text)
+    assert (names(rendering.manifests), names(rendering.hooks)) == (["a", "b"], ["before", "both"])
+    assert rendering.stored_bytes == stored_bytes(text)
+    assert parse_dry_run(json.dumps({"manifest": "", "hooks": None})).hooks == []
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"manifest": "", "hooks": [{"events": ["x"]}]}', "5"])
+def test_a_dry_run_that_cannot_be_read_is_corrupt(text):
+    with pytest.raises(Corrupt, match="Helm's dry run is not readable"):
+        parse_dry_run(text)
+
+
+@pytest.mark.parametrize("size", range(7))
+def test_a_release_is_stored_as_gzip_in_base64(size):
+    release = "x" * size + json.dumps({"manifest": "猫" * size})
+    stored = base64.b64encode(gzip.compress(release.encode(), 9))
+    assert stored_bytes(release) == len(stored)
+
+
+@pytest.mark.parametrize(
+    ("reason", "is_one"),
+    [
+        ("execution error at (chat/templates/a.yaml:1:2): a password is needed", True),
+        ("parse error at (chat/templates/a.yaml:1): unexpected", True),
+        ("error calling include: timed out waiting", True),
+        ("timed out waiting for the condition", False),
+        ("", False),
+    ],
+)
+def test_a_failure_of_the_charts_templates_is_told_from_others(reason, is_one):
+    assert is_template_error(reason) is is_one
+
+
+@pytest.mark.parametrize("text", ["TIMED OUT waiting for x", "context Deadline Exceeded"])
+def test_helm_gave_up_however_it_spells_that(text):
+    assert is_timeout(text)
+
+
+def test_what_explains_a_failure_is_cut_and_says_what_to_do():
+    away = classify_failure("Error: connection refused " + "x" * 900)
+    assert away is not None
+    assert (len(away.value), away.hint) == (500, "Is the VM up?")
+    denied = classify_failure("Error: x is forbidden: y " + "x" * 900)
+    assert denied is not None
+    assert len(denied.value) == 500
+    assert "infra/chart/rbac.yaml" in denied.hint
+    # An outage explains the others.
+    assert type(classify_failure("Error: connection refused; x is forbidden: y")) is Unavailable
+    for half in ("another operation was here", "in progress"):
+        assert classify_failure(f"Error: {half}") is None
+
+
+def test_without_an_error_of_helms_its_last_lines_are_the_reason():
+    lines = "\n".join(f"line {number}" for number in range(9))
+    assert failure_reason(lines) == "line 4 line 5 line 6 line 7 line 8"
+    assert failure_reason("\n \nlevel=ERROR msg=x\n") == "Helm failed without a message"
+
+
+def test_lint_without_a_place_or_with_nothing_behind_it_is_told_as_it_is():
+    (finding,) = parse_lint("[ERROR] no chart here\n\n  not of it\n")
+    assert (finding.where, finding.message, finding.severity) == ("no chart here", "no chart here", "error")
+    assert parse_lint("  alone\n[INFO] x: y\n  of the note\n") == []
+
+
+def test_a_revision_that_is_not_there_is_named_and_the_newest_is_the_last():
+    assert revision_not_found("chat", 7).value == "chat revision 7"
+    assert revision_not_found("chat", 0).value == "chat"
+    assert newest_revision([]) is None
+    history = parse_history('[{"revision": 2, "status": "a"}, {"revision": 10, "status": "b"}]')
+    newest = newest_revision(history)
+    assert newest is not None
+    assert (newest.number, newest.chart, newest.app_version, newest.at) == (10, "", "", None)
+    assert parse_history("") == []
 
 
 def kept(content: object) -> str:
