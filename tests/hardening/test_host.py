@@ -151,7 +151,30 @@ def test_output_that_was_cut_off_is_unknown_as_a_whole() -> None:
     [
         ({"reboot": str(int((NOW - 13 * DAY).timestamp()))}, "reboot", MET),
         ({"reboot": str(int((NOW - 15 * DAY).timestamp()))}, "reboot", MISSED),
+        ({"reboot": str(int((NOW - 14 * DAY).timestamp()))}, "reboot", MET),
+        ({"reboot": "no"}, "reboot", MET),
+        ({}, "reboot", UNKNOWN),
         ({"reboot": "x"}, "reboot", UNKNOWN),
+        ({"upgraded": str(int((NOW - 7 * DAY).timestamp()))}, "upgraded", MET),
+        ({"upgraded": "soon"}, "upgraded", UNKNOWN),
+        ({}, "upgraded", UNKNOWN),
+        ({"apt-timer": "active"}, "apt-lists", MISSED),
+        ({"apt-timer": "active", "apt-lists": ""}, "apt-lists", MISSED),
+        ({"apt-timer": "active", "apt-lists": "7"}, "apt-lists", MET),
+        ({}, "apt-lists", UNKNOWN),
+        ({"apt-upgrade": "1"}, "apt-upgrade", MET),
+        ({"apt-timer": "failed"}, "apt-timer", MISSED),
+        ({}, "apt-timer", UNKNOWN),
+        ({"ssh-root": "prohibit-password"}, "ssh-root", MET),
+        ({"ssh-root": "yes"}, "ssh-root", MISSED),
+        ({"ssh-passwords": "no"}, "ssh-passwords", MET),
+        ({"store": "770"}, "store", MET),
+        ({"store": "77x"}, "store", MISSED),
+        ({}, "store", UNKNOWN),
+        ({}, "kubelet/read-only-port", UNKNOWN),
+        ({"kubelet": "read"}, "kubelet/read-only-port", MISSED),
+        ({"kubelet": "read", "kubelet.read-only-port": "0"}, "kubelet/read-only-port", MET),
+        ({"kubelet.read-only-port": "0"}, "kubelet/read-only-port", UNKNOWN),
         ({"upgraded": str(int((NOW - 8 * DAY).timestamp()))}, "upgraded", MISSED),
         ({"upgraded": str(int((NOW - 6 * DAY).timestamp()))}, "upgraded", MET),
         ({"store": "755"}, "store", MISSED),
@@ -161,6 +184,27 @@ def test_restarts_and_upgrades_that_wait_too_long_are_missed(
     facts: dict[str, str], rule: str, verdict: AuditVerdict
 ) -> None:
     assert judge(ObservedHost("chat", {"read": "yes", **facts}))[rule] is verdict
+
+
+def test_what_is_found_of_a_machine_is_told_in_words() -> None:
+    facts = {"read": "yes", "upgraded": str(int((NOW - DAY).timestamp())), "reboot": "no", "store": "755"}
+    said = {
+        one.id.removeprefix("host/chat/"): one.seen for one in judge_host(ObservedHost("Chat", facts), NOW)
+    }
+    assert said["upgraded"] == "unattended upgrades ran last 2026-02-28"
+    assert (said["reboot"], said["store"]) == ("no restart is due", "it is 755")
+    assert (said["ssh-root"], said["credentials"]) == ("it cannot be seen", "kubeconfigs are for few")
+    waits = {**facts, "reboot": facts["upgraded"], "upgraded": "x"}
+    said = {one.id: one.seen for one in judge_host(ObservedHost("chat", waits, ("644", "660", "666")), NOW)}
+    assert said["host/chat/reboot"] == "a restart is due since 2026-02-28"
+    assert said["host/chat/upgraded"] == "no run is on record"
+    assert said["host/chat/credentials"] == "kubeconfigs with the modes 644, 666"
+
+
+def test_of_the_output_each_line_with_a_name_counts_and_every_kubeconfig() -> None:
+    host = parse_host("chat", "read=yes\n nonsense\na=b=c\na = d \ncredential=660\ncredential=644\n")
+    assert host.facts == {"read": "yes", "a": "b=c", "a ": "d"}
+    assert host.credentials == ("660", "644")
 
 
 def test_kubeconfigs_that_everybody_may_read_are_missed() -> None:
