@@ -62,6 +62,8 @@ def test_rows_that_look_alike_are_told_apart(
     [price] = parse_machine(row(**changes))
 
     assert (price.kind, price.amount, price.windows, price.unit) == (kind, Decimal(amount), windows, "hour")
+    years = {None: 0, "1 Year": 1, "5 Years": 5}[changes.get("reservationTerm")]  # type: ignore[index]
+    assert (price.term_years, price.region, price.currency) == (years, "westeurope", "EUR")
 
 
 def test_a_reservation_without_a_term_is_left_out_rather_than_guessed() -> None:
@@ -179,6 +181,27 @@ def test_cloud_services_share_the_size_and_are_not_the_machine(server: AzureServ
     assert plain == [Decimal("0.216")]
 
 
+def test_an_address_is_priced_by_its_meter(server: AzureServer) -> None:
+    address = row(
+        serviceName="Virtual Network", productName="IP Addresses", meterName="Standard IPv4 Static Public IP",
+        skuName="Standard", armSkuName="", currencyCode="USD", retailPrice=0.005, unitPrice=0.005,
+    )  # fmt: skip
+    reserved = {**address, "type": "Reservation", "reservationTerm": "1 Year"}
+    server.price_items = [address, reserved, {**address, "armRegionName": "northeurope"}]
+    prices = AzurePrices(requests.Session(), "USD", url=server.prices_url)
+    (price,) = prices.list_address_prices("westeurope")
+    assert (price.item, price.amount, price.unit) == (
+        "Standard IPv4 Static Public IP", Decimal("0.005"), "hour",
+    )  # fmt: skip
+
+
+def test_a_savings_plan_is_priced_by_its_years() -> None:
+    plans = [{"term": "3 Years", "retailPrice": 2}, {"term": "", "retailPrice": 1}, {"retailPrice": 1}]
+    own, plan = parse_machine(row(savingsPlan=plans))
+    assert (own.kind, own.term_years) == (PriceKind.PAY_AS_YOU_GO, 0)
+    assert (plan.kind, plan.term_years, plan.amount) == (PriceKind.SAVINGS_PLAN, 3, Decimal(2))
+
+
 @pytest.mark.parametrize(
     ("changes", "current"),
     [
@@ -189,6 +212,8 @@ def test_cloud_services_share_the_size_and_are_not_the_machine(server: AzureServ
         ({"effectiveEndDate": "2099-01-01T00:00:00Z"}, True),
         ({"isPrimaryMeterRegion": False}, False),
         ({"tierMinimumUnits": 100}, False),
+        ({"tierMinimumUnits": None}, True),
+        ({"isPrimaryMeterRegion": True, "effectiveEndDate": "some day"}, True),
     ],
 )
 def test_only_rows_that_hold_now_are_prices(changes: dict[str, object], current: bool) -> None:

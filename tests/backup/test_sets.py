@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from local.fakes.blobs import MemoryBlobs
+from shared.backup import job as backup
 from shared.backup.sets import (
     MANIFEST,
     PLAN,
@@ -17,10 +19,14 @@ from shared.backup.sets import (
     parse_folder,
     parse_set_id,
     read_info,
+    read_plan,
+    read_receipts,
     stream_stored,
     stream_verified,
 )
-from shared.kernel.errors import Corrupt
+from shared.formats.manifest import Signer
+from shared.kernel.errors import Corrupt, Unavailable
+from tests.support.backup_world import World
 
 SET = "20261123T010000Z"
 FOLDER = f"sets/daily/{SET}/"
@@ -101,3 +107,26 @@ def test_a_part_is_verified_by_its_length_and_its_hash(blobs: MemoryBlobs) -> No
         drain(stream_verified(blobs, "part", 8, "0" * 64))
     with pytest.raises(Corrupt, match="gone is missing"):
         drain(stream_stored(blobs, "gone"))
+
+
+def test_a_receipt_counts_for_the_plan_and_the_signer_that_it_is_of() -> None:
+    world = World(part_bytes=400)
+    world.seed()
+    job = world.job()
+    backup.run_nightly(job)
+    folder = list_sets(world.backups)[0].folder
+    backup.run_part(job, folder, 0)
+    (info,) = list_sets(world.backups)
+    plan = read_plan(world.backups, folder, job.own_signer)
+    (receipt,) = read_receipts(world.backups, info, plan, job.own_signer)
+    assert receipt.plan_sha256 == plan.sha256
+    # Of an earlier set in the same second: its part may be of other documents.
+    assert read_receipts(world.backups, info, replace(plan, sha256="0" * 64), job.own_signer) == []
+    assert read_receipts(world.backups, info, plan, (Signer.generate().public_text(),)) == []
+
+    class Away:
+        def stream(self, _name: str) -> Iterator[bytes]:
+            raise Unavailable("the storage does not answer")
+
+    with pytest.raises(Unavailable):
+        read_receipts(Away(), info, plan, job.own_signer)  # type: ignore[arg-type]
