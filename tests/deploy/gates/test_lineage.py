@@ -6,10 +6,11 @@ from datetime import timedelta
 
 import pytest
 
+from local.fakes.forge import MemoryForge
 from shared.deploy.deps import DEPLOYMENT_PREFIX
 from shared.deploy.gates.evaluate import evaluate_gates
 from shared.deploy.gates.results import GateResults
-from shared.deploy.model import Gate
+from shared.deploy.model import BranchCommit, Gate
 from shared.deploy.records.requests import parse_request
 
 
@@ -88,10 +89,53 @@ def test_a_pull_request_of_another_merge_or_branch_is_none_of_this_commit(world,
     world.deployed_first()
     first, _ = world.merge(files(host="two.example.org"))
     second, sha = world.merge(files(host="three.example.org"))
-    gates, _ = evaluate(world, sha)
+    gates, results = evaluate(world, sha)
     assert gates["pull request"].reason == f"#{second.number} by ada, merged by grace"
+    assert results.commit.pull is not None
+    assert results.commit.pull.number == second.number
     named, _ = evaluate(world, sha, pull=first.number)
     assert named["pull request"].reason == (f"#{first.number} is not what was merged into main as {sha[:7]}")
     second.base_ref = "next"
     other, _ = evaluate(world, sha)
     assert other["pull request"].reason == f"{sha[:7]} came without a pull request"
+
+
+def test_a_record_that_cannot_be_read_closes_its_own_gate_and_the_others_are_told(world, files) -> None:
+    world.deployed_first()
+    _, sha = world.merge(files(host="two.example.org"))
+    world.state.replace("deploys/shipped/production.json", b"{}", etag=None)
+    gates, results = evaluate(world, sha)
+    assert not gates["order"].passed
+    assert "does not say what is deployed" in gates["order"].reason
+    assert gates["pull request"].passed
+    assert gates["branch"].passed
+    assert not results.report.passed
+
+
+def test_a_commit_that_shares_no_history_with_the_deployed_one_is_told_with_both(world) -> None:
+    deployed = world.deployed_first()
+    tree = dict(world.repository.history.commits[world.repository.branches["main"]].files)
+    world.repository.move("main", world.repository.history.add((), tree, "ada", "purged"))
+    sha = world.repository.branches["main"]
+    gates, results = evaluate(world, sha)
+    assert gates["order"].reason == (
+        f"{deployed[:7]}, which is deployed, no longer exists or shares no history with {sha[:7]}:"
+        " the history was rewritten"
+    )
+    assert results.commit.has_base
+
+
+class Forgetful(MemoryForge):
+    """That lists no commits between two."""
+
+    def list_first_parent_commits(self, _base: str, _head: str) -> list[BranchCommit]:
+        return []
+
+
+def test_commits_that_github_does_not_list_open_nothing(world, files) -> None:
+    deployed = world.deployed_first()
+    _, sha = world.merge(files(host="two.example.org"))
+    world.forge = Forgetful(world.repository)
+    gates, _ = evaluate(world, sha)
+    assert gates["history"].reason == f"GitHub does not list the commits since {deployed[:7]}"
+    assert not gates["history"].passed
