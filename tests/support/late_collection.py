@@ -35,8 +35,8 @@ class WholeFile(pytest.Item):
         return items
 
     def runtest(self) -> None:
-        """Never called: what runs is what `pytest_runtest_protocol` collects."""
-        raise NotImplementedError
+        """Fails: what runs is what `pytest_runtest_protocol` collects, or the file would count as passed."""
+        raise RuntimeError(f"the tests of {self.path} were not collected")
 
 
 class FileCounter:
