@@ -141,6 +141,11 @@ def test_addresses_are_joined_as_the_chat_does_it() -> None:
     assert "token_path" not in off
 
 
+def test_an_address_that_the_provider_does_not_name_is_compared_with_nothing() -> None:
+    found = oidc({"token_endpoint": None})["token_path"]
+    assert (found.verdict, found.wanted) == (MISSED, "")
+
+
 def test_where_the_keys_are_is_believed_over_https_only() -> None:
     for address, found in (("https://idp/keys", "https://idp/keys"), ("http://idp/keys", ""), (None, "")):
         assert find_jwks_address(json.dumps({"jwks_uri": address}).encode()) == found
@@ -251,6 +256,18 @@ def test_the_pinned_certificate_may_be_one_of_several_and_written_with_colons() 
     assert "certificate-valid" not in nothing
     odd = metadata().replace(base64.b64encode(der(SIGNER))[:40], b"!" * 40)
     assert missed(saml(odd)) == {"certificate"}
+
+
+def test_a_key_without_a_certificate_is_passed_over() -> None:
+    empty = b"<ds:X509Data><ds:X509Certificate/></ds:X509Data>"
+    assert missed(saml(metadata().replace(b"<ds:X509Data>", empty + b"<ds:X509Data>"))) == set()
+
+
+def test_certificates_are_told_by_the_first_sixteen_signs_of_their_prints() -> None:
+    found = saml(metadata())
+    begin = PINNED.certificate_sha256.lower()[:16]
+    assert (found["certificate"].wanted, found["chat-certificate"].wanted) == (begin, begin)
+    assert found["certificate"].seen == f"it signs with {begin}"
 
 
 def test_an_end_that_cannot_be_read_is_unknown() -> None:

@@ -159,6 +159,7 @@ def test_a_pod_is_read_whole() -> None:
         },
     })  # fmt: skip
     assert pod == Pod("chat-0", "Running", True, ("a", "b"), 3, "", True, {"app": "chat"}, NOW)
+    assert parse_pod({"status": {"containerStatuses": [container({"running": {}})]}}).restarts == 0
 
 
 @pytest.mark.parametrize(
@@ -196,7 +197,7 @@ def test_an_event_is_dated_by_its_last_occurrence() -> None:
         kept = dict(list(times.items())[left:])
         assert parse_event({**event, **kept}).at == NOW - timedelta(hours=left)
     assert parse_event({}).at is None
-    assert parse_event({"count": None}).count == 1
+    assert parse_event({"count": None}).count == ClusterEvent("", "", "", "", None).count == 1
 
 
 def test_events_come_newest_first_then_by_what_they_are_about() -> None:

@@ -13,7 +13,7 @@ from shared.deploy import drift_job as drift
 from shared.deploy.chart.fetch import fetch_chart
 from shared.deploy.ports.releases import ChartPackage, Revision
 from shared.deploy.records.drift import load_drift_check
-from shared.deploy.rollout.rollback import RollbackPlan, plan_rollback, rollback
+from shared.deploy.rollout.rollback import ACTION, RollbackPlan, plan_rollback, rollback
 from shared.kernel.errors import Corrupt, Locked, NotFound, Refused, Unavailable
 from shared.status.readers import read_deploy
 from tests.support.approvals import make_approvals
@@ -86,8 +86,36 @@ def test_an_approval_is_bound_to_all_that_a_way_back_depends_on() -> None:
     }  # fmt: skip
     assert str(way) == "rolled back to revision 3, Rocket.Chat 8.2.0"
     assert str(replace(way, version_then="")) == "rolled back to revision 3, Rocket.Chat (unknown version)"
+    assert RollbackPlan(REVISION, "8.3.0", "8.2.0").arguments["current"] == "0"
     nothing = replace(way, target=None)
     assert (nothing.number, str(nothing)) == (0, "the data are those of manual/x")
+
+
+def test_revision_0_is_none_where_a_proposal_names_a_revision(world, files) -> None:
+    world.migrates = {"8.2.0": 300, "8.3.0": 301}
+    world.deployed_first("8.2.0")
+    world.merge(world.broken("8.3.0"))
+    world.work()
+    assert world.deps().watermarks.read().revision == 1
+    with pytest.raises(NotFound, match="no such revision") as missing:
+        plan_rollback(world.deps(), 0)
+    assert missing.value.value == 0
+
+
+def test_what_is_deployed_no_longer_is_called_inactive_and_its_approval_is_used_up(world, files) -> None:
+    world.deployed_first("8.2.0")
+    _, sha = world.merge(files("8.3.0"))
+    world.work()
+    deps = world.deps()
+    way = plan_rollback(deps, 1, restored=next(iter(world.backups)))
+    with pytest.raises(Refused, match="a second person") as asked:
+        rollback(deps, way, by="ada", on_progress=quiet)
+    approvals = make_approvals(world.state, world.clock)
+    approvals.approve(str(asked.value.value), by="grace")
+    assert approvals.find_granted(ACTION, way.arguments) is not None
+    rollback(deps, way, by="ada", on_progress=quiet)
+    assert approvals.find_granted(ACTION, way.arguments) is None
+    assert world.statuses(sha)[-1] == "inactive"
 
 
 def test_where_nothing_was_ever_deployed_there_is_nothing_to_go_back_from(world) -> None:
@@ -138,6 +166,16 @@ def test_somebody_elses_helm_is_waited_for_and_what_was_left_is_repaired(world, 
     rollback(world.deps(), plan_rollback(world.deps(), 1), by="ada", on_progress=lines.append)
     assert [one.status for one in world.releases.history()][-2:] == ["failed", "deployed"]
     assert lines and "" not in lines
+
+
+def test_a_pending_revision_without_a_time_is_waited_for(world, files) -> None:
+    world.deployed_first()
+    world.merge(files(host="two.example.org"))
+    world.work()
+    world.releases.leave_pending(fetch_chart(world.deps(), world.repository.branches["main"]).package)
+    world.releases.forget_time()
+    with pytest.raises(Locked, match="is pending-upgrade"):
+        rollback(world.deps(), plan_rollback(world.deps(), 1), by="ada", on_progress=quiet)
 
 
 def test_a_way_back_that_fails_is_on_record_and_spends_no_approval(world, files) -> None:
