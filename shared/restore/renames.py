@@ -31,7 +31,7 @@ class Renames:
     def to_target(self, name: str) -> str:
         """Where a namespace of the set goes."""
         for old, new in self.pairs:
-            if name == old and "." in old:
+            if name == old:
                 return new
         db, dot, rest = name.partition(".")
         return next((f"{new}{dot}{rest}" for old, new in self.pairs if old == db), name)
@@ -108,7 +108,7 @@ def _rename_both(operation: Operation, renames: Renames) -> Operation:
 
 def _rename_id(document: bytes, renames: Renames) -> bytes:
     """A view's document with the view's new name as its `_id`."""
-    if not document or find_element(document, b"_id") is None:
+    if not document:
         return document
     name = renames.to_target(string_value(find_element(document, b"_id")))
     return join_elements(

@@ -159,6 +159,14 @@ def test_a_database_beside_is_shown_by_the_sets_names_and_what_has_these_already
     assert shown(False, rc="new") == [(name, True) for name in expected]
 
 
+def test_a_database_of_which_nothing_is_restored_is_shown_as_it_is() -> None:
+    server = MemoryDatabase("target:27017")
+    for db in ("rc", "other"):
+        server.write(db, "z", {"_id": 1})
+    target = RenamingTarget(server, Renames((("rc", "new"),)), ["other.x"], beside=False)
+    assert sorted(one.name for one in target.list_namespaces()) == ["other.z", "rc.z"]
+
+
 def test_of_one_collection_that_goes_elsewhere_only_its_own_name_is_marked() -> None:
     names = [name for name, _ in shown(False, rc_a="new.born")]
     assert names == ["new.a", "other.x", "rc.a", "rc.z", "rc@target.a"]
