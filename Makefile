@@ -63,6 +63,8 @@ up: setup ## Run it all on this machine until Ctrl-C, with data and a backup; pr
 # seen by pytest-xdist 3.8 with pytest 9.2, which no longer takes the names that it gives to tests.)
 # Two workers a core of the smallest machine: end-to-end tests wait for other processes half of their time.
 WORKERS ?= 4
+# promtool, OpenTofu and kubectl run for seconds, and a fifth of that is Go's collection of garbage.
+test: export GOGC ?= 400
 test: setup ## All tests, on both cores; WORKERS=2 for a machine that is short of memory
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder --ignore=tests/real \
 		-p tests.support.late_collection -o console_output_style=classic
