@@ -70,8 +70,6 @@ def plan_moment(bases: Sequence[Base], slices: Sequence[StoredSlice], until: Tim
     for base in sorted(bases, key=lambda one: one.end, reverse=True):
         if base.end > until:
             continue
-        if base.end == until:
-            return MomentPlan(base, (), until)
         reach = follow_base(base, slices, until)
         if covers(reach.end, until):
             return MomentPlan(base, reach.slices, until)
@@ -155,7 +153,7 @@ def _find_next(ordered: _Ordered, at: Timestamp, at_hash: str) -> StoredSlice | 
             break  # sorted by start: none of those before begins here either
         if end > best_end and not one.record.barrier and (not at_hash or one.record.start_hash == at_hash):
             best, best_end = one, end
-        if not at_hash and best is not None and start < at:
+        if best is not None and start < at:
             break  # the nearest one that contains the base's end will do
     return best
 

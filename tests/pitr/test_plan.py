@@ -151,6 +151,19 @@ def test_spans_that_touch_are_told_as_one() -> None:
     assert f"({FIRST + 100},1) to 2026-01-01T00:02:00Z" in told
 
 
+def test_a_slice_that_begins_first_and_ends_last_is_found_among_shorter_ones() -> None:
+    assert names(plan_moment([base(5)], [cut(0, 40), cut(10, 20), cut(20, 30)], at(15))) == ["000000-000040"]
+
+
+def test_a_span_within_another_does_not_shorten_it() -> None:
+    apart = base(12, sealed=-100)  # of the history before the branch: it reaches itself alone
+    with pytest.raises(NotFound) as caught:
+        plan_moment([base(0), apart], CHAIN, at(50))
+    told = str(caught.value)
+    assert told.count(" to ") == 1
+    assert f"({FIRST},1) to 2026-01-01T00:00:40Z" in told
+
+
 def test_a_plan_says_what_will_be_used() -> None:
     assert plan_moment([base(15)], [], at(15)).reasons == (
         f"daily/15 ends at 2026-01-01T00:00:15Z ({FIRST + 15},1): no slices are needed",
