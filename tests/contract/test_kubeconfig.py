@@ -326,6 +326,8 @@ def test_a_proxy_of_the_kubeconfig_or_the_environment_is_used(monkeypatch: pytes
         ({"server": "ftp://127.0.0.1"}, {"token": TOKEN}, "no server's address"),
         ({"server": "10.0.0.4:16443"}, {"token": TOKEN}, "no server's address"),
         ({"server": "https://10.0.0.4:x"}, {"token": TOKEN}, "cannot be read"),
+        ({"server": "https://:6443"}, {"token": TOKEN}, "no server's address"),
+        ({"server": "https://10.0.0.4:0"}, {"token": TOKEN}, "no server's address"),
         ({}, {"token": TOKEN}, "cannot be read"),
         ({"server": "https://a"}, {"username": "admin", "password": TOKEN}, "no longer takes"),
         ({"server": "https://a"}, {"auth-provider": {"name": "azure"}}, "no longer takes"),
@@ -367,3 +369,15 @@ def test_the_context_that_is_current_is_the_one_that_is_used() -> None:
     content["current-context"] = "nowhere"
     with pytest.raises(UsageError):
         parse_kubeconfig(Secret(json.dumps(content)))
+
+
+@pytest.mark.parametrize("users", [None, []])
+def test_a_kubeconfig_without_users_signs_nobody_in(users: list[Any] | None) -> None:
+    content = json.loads(kubeconfig({"server": "https://one"}, {"token": TOKEN}))
+    content["users"] = users
+    assert parse_kubeconfig(Secret(json.dumps(content))).user == {}
+    content["users"] = [{"name": "another", "user": {"token": TOKEN}}]
+    with pytest.raises(UsageError, match="cannot be read"):
+        parse_kubeconfig(Secret(json.dumps(content)))
+    del content["contexts"][0]["context"]["user"]
+    assert parse_kubeconfig(Secret(json.dumps(content))).user == {}
