@@ -254,8 +254,9 @@ def test_what_admission_refuses_is_told_by_the_jobs_own_event(api: ScratchStage)
 
 def test_a_job_past_its_deadline_is_ended_by_the_cluster_and_says_so(api: ScratchStage) -> None:
     name = api.start(deadline=timedelta(seconds=2))
-    pod = await_pod(api, name, lambda each: "DeadlineExceeded" in each.reason)
-    assert pod.ended
+    # The event comes before the Job's status, by which it has ended.
+    pod = await_pod(api, name, lambda each: each.ended)
+    assert "DeadlineExceeded" in pod.reason
     assert api.cluster.list_jobs()[0].finished
 
 
