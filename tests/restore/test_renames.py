@@ -188,6 +188,26 @@ def test_what_is_written_goes_to_the_new_names_and_is_read_from_there() -> None:
         target.restore_users("roles", [])
 
 
+def test_what_is_erased_again_is_looked_for_under_the_new_names() -> None:
+    class Erasing(MemoryDatabase):
+        """Says where it was asked."""
+
+        def find_values(self, db: str, collection: str, *_rest: object) -> list[str]:
+            return [f"{db}.{collection}"]
+
+        def delete_where(self, db: str, collection: str, *_rest: object) -> int:
+            return len(f"{db}.{collection}")
+
+        unset_where = delete_where
+
+    target = RenamingTarget(Erasing("target:27017", "8.0.9"), RENAMES, ["rc.a", "rc.longer"], beside=True)
+    assert target.find_values("rc", "a", "_id", "u", ["1"]) == ["x.b"]
+    assert target.delete_where("rc", "longer", "u", ["1"]) == len("new.longer")
+    assert target.unset_where("rc", "longer", "u", ["1"], "n") == len("new.longer")
+    assert (target.read_server_version(), target.list_hosts()) == ("8.0.9", ("target:27017",))
+    assert target.replay_oplog(iter([])).applied == 0
+
+
 def command(o: dict[str, Any], collection: str) -> Operation:
     return Operation("c", "rc", collection, bson.encode(o), b"", "1.1")
 
@@ -235,7 +255,7 @@ def test_an_operation_is_written_where_the_namespace_went(
     operation: Operation, name: str, o: dict[str, Any]
 ) -> None:
     renamed = rename_operation(operation, RENAMES)
-    assert (renamed.name, bson.decode(renamed.o)) == (name, o)
+    assert (renamed.name, bson.decode(renamed.o), renamed.o2) == (name, o, b"")
 
 
 def test_the_update_of_a_view_names_the_view_anew() -> None:
