@@ -61,8 +61,8 @@ up: setup ## Run it all on this machine until Ctrl-C, with data and a backup; pr
 
 # By file, since the tests of some go on where the one before ended. (Groups, which would say so in the tests, are not
 # seen by pytest-xdist 3.8 with pytest 9.2, which no longer takes the names that it gives to tests.)
-# Two workers a core of the smallest machine: end-to-end tests wait for other processes half of their time.
-WORKERS ?= 4
+# Five on the two cores of the smallest machine: end-to-end tests wait for other processes half of their time.
+WORKERS ?= 5
 # promtool, OpenTofu and kubectl run for seconds, and a fifth of that is Go's collection of garbage.
 test: export GOGC ?= 400
 test: setup ## All tests, on both cores; WORKERS=2 for a machine that is short of memory

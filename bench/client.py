@@ -50,7 +50,7 @@ def dump(uri: str, level: int, recipient: str, *, packed: bool = False) -> int:
     metadata = json.dumps({"options": {}, "indexes": [_ID_INDEX, _INDEX]}) if packed else "{}"
     prelude = [PreludeEntry(n.db, n.collection, metadata) for n in namespaces]
     part = PartWriter(
-        sys.stdout.buffer.write, [parse_recipient(recipient)], level=level, threads=2, checksum=False
+        sys.stdout.buffer.write, [parse_recipient(recipient)], level=level, threads=3, checksum=False
     )
     header = ArchiveHeader(source.read_server_version(), "groundcrew bench")
     writer = ArchiveWriter(part.write, header, prelude + [PreludeEntry(*OPLOG, "", "")] * packed)

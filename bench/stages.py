@@ -71,7 +71,7 @@ def _measure_cpu(act: Callable[[], object]) -> float:
 
 
 def _compress(batches: Iterable[bytes], level: int) -> list[bytes]:
-    parameters = build_parameters(level, threads=2)
+    parameters = build_parameters(level, threads=3)
     compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
     slices = (batch[at : at + _SLICE_BYTES] for batch in batches for at in range(0, len(batch), _SLICE_BYTES))
     return [*map(compressor.compress, slices), compressor.flush()]

@@ -74,7 +74,7 @@ def main(share: float) -> None:
     began = time.perf_counter()
     if share:
         recipient = parse_recipient(generate_identity(post_quantum=False)[1])
-        sealer = PartWriter(upload.write, [recipient], level=LEVELS["fast"], threads=2, checksum=False)
+        sealer = PartWriter(upload.write, [recipient], level=LEVELS["fast"], threads=3, checksum=False)
         writer = ArchiveWriter(
             sealer.write, ArchiveHeader("8.0.4", "bench"), [PreludeEntry("bench", "all", "{}")]
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from local.fakes.clock import ManualClock
@@ -38,6 +39,13 @@ class MemoryNotifications:
                 del self._known[notice.key]
             self.told.append(notice)
             return True
+
+    def notify_resolved(self, notices: Sequence[Notice]) -> None:
+        """See `Notifier.notify_resolved`."""
+        if self.down:
+            raise Unavailable("the storage does not answer")
+        for notice in notices:
+            self.notify(notice)
 
     @property
     def titles(self) -> list[str]:

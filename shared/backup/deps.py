@@ -46,7 +46,7 @@ class BackupDeps:
     zone: ZoneInfo  # in which weeks and months begin
     policy: BackupPolicy
     trusted_signers: tuple[str, ...] = ()  # beside our own: keys of before a rotation
-    threads: int = 2  # of zstd, beside the caller
+    threads: int = 3  # of zstd, beside the caller: on two cores one always has a job that it may go on with
     timeout: timedelta = timedelta(hours=20)  # a set that is not sealed by then has failed
     daily_at: time = time(1)  # UTC, when the timer fires
     # Tells people of each sealed set: the hash that is now the head of the chain, and what it holds of the

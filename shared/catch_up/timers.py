@@ -44,13 +44,13 @@ def read_timers(state: Blobs, intervals: Mapping[str, timedelta], now: datetime)
 
 def report_silent_timers(timers: list[TimerState], notifier: Notifier, now: datetime) -> str:
     """Notify of each timer that is silent for too long, and of its return."""
-    silent = []
+    silent, on_time = [], []
     for timer in timers:
         key = f"timers/{timer.name}"
         overdue = timer.overdue(now)
         if overdue is None:
             title = f"The timer {timer.name} runs again"
-            notifier.notify(Notice(Severity.CRITICAL, title, "", key=key, resolved=True))
+            on_time.append(Notice(Severity.CRITICAL, title, "", key=key, resolved=True))
             continue
         silent.append(timer.name)
         notifier.notify(
@@ -64,6 +64,7 @@ def report_silent_timers(timers: list[TimerState], notifier: Notifier, now: date
                 again=True,
             )
         )
+    notifier.notify_resolved(on_time)
     return f"silent: {', '.join(silent)}" if silent else f"{len(timers)} timers are on time"
 
 

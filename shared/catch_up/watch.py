@@ -39,7 +39,7 @@ def report_settings(checks: Checks, notifier: Notifier) -> str:
 
     Raises UsageError naming all of them, so that the run counts as failed.
     """
-    faults = {}
+    faults, well = {}, []
     for job, check in checks.items():
         try:
             check()
@@ -54,27 +54,33 @@ def report_settings(checks: Checks, notifier: Notifier) -> str:
             notify_bad_settings(notifier, job, failure)
             faults[job] = str(failure)
         else:
-            _notify_resolved(notifier, settings_key(job), f"{job} can run again")
+            well.append(_end_of(settings_key(job), f"{job} can run again"))
+    _notify_resolved(notifier, well)
     if faults:
         raise UsageError(f"cannot run: {', '.join(faults)}", value="\n".join(faults.values()))
     return f"the settings of {len(checks)} jobs are complete"
 
 
-def _notify_resolved(notifier: Notifier, key: str, title: str) -> None:
+def _end_of(key: str, title: str) -> Notice:
+    return Notice(Severity.WARNING, title, "", key=key, resolved=True)
+
+
+def _notify_resolved(notifier: Notifier, ends: Sequence[Notice]) -> None:
     try:
-        notifier.notify(Notice(Severity.WARNING, title, "", key=key, resolved=True))
+        notifier.notify_resolved(ends)
     except GroundcrewError as error:
-        log.warning("catch_up.notification_failed", extra={"key": key, "error": str(error)})
+        facts = {"keys": [notice.key for notice in ends], "error": str(error)}
+        log.warning("catch_up.notification_failed", extra=facts)
 
 
 def report_poison_queues(queues: Queues, notifier: Notifier, names: Sequence[str]) -> str:
     """Notify about messages that failed too often; repeated for as long as they are there."""
-    queues_report = []
+    queues_report, well = [], []
     for name in names:
         poison = f"{name}-poison"
         count = queues.length(poison)
         if not count:
-            _notify_resolved(notifier, f"poison/{name}", f"{name}: no message is left that failed for good")
+            well.append(_end_of(f"poison/{name}", f"{name}: no message is left that failed for good"))
             continue
         noun = "message" if count == 1 else "messages"
         text = f"{count} {noun} in poison queue {poison}: each failed too often to be tried again."
@@ -83,4 +89,5 @@ def report_poison_queues(queues: Queues, notifier: Notifier, names: Sequence[str
         title = f"{name}: messages failed for good"
         notifier.notify(Notice(Severity.WARNING, title, text, hint, key=f"poison/{name}", again=True))
         queues_report.append(f"{count} {noun} in poison queue {poison}")
+    _notify_resolved(notifier, well)
     return "; ".join(queues_report) or "no poison queue holds a message"

@@ -8,7 +8,7 @@ never.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -63,6 +63,11 @@ class NotificationDedup:
         except NotFound:
             return False
         return stored is not None and stored.sent
+
+    def find_known(self, keys: Iterable[str]) -> frozenset[str]:
+        """Those that were claimed and not cleared since; the storage is asked once. Raises Unavailable."""
+        names = {blob.name for blob in self._blobs.list(_PREFIX)}
+        return frozenset(key for key in keys if _blob_name(key) in names)
 
     def forget(self, key: str) -> None:
         """Clear the key, since its cause is over: the next occurrence is sent again."""

@@ -44,11 +44,21 @@ class OutboxNotifier:
         try:
             is_new = self._store_once(notice)
         except GroundcrewError as error:
+            if notice.resolved:
+                # Whether its beginning was told cannot be seen: people would hear the end of nothing.
+                raise Unavailable("that it is over could not be told", value=error) from error
             self._send_directly(notice, error)
             return True
         if is_new:
             self.deliver()
         return is_new
+
+    def notify_resolved(self, notices: Sequence[Notice]) -> None:
+        """See `Notifier.notify_resolved`."""
+        known = self.dedup.find_known(notice.key for notice in notices)
+        for notice in notices:
+            if notice.key in known:
+                self.notify(notice)
 
     def notify_group(self, notices: Sequence[Notice], *, wait: timedelta) -> None:
         """See `GroupNotifier.notify_group`."""

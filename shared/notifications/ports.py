@@ -24,6 +24,13 @@ class Notifier(Protocol):
         """
         ...
 
+    def notify_resolved(self, notices: Sequence[Notice]) -> None:
+        """Tell the ends of those that were told: of many at once, of which hardly one ever was.
+
+        Raises `Unavailable` if the storage cannot say which those are.
+        """
+        ...
+
 
 class GroupNotifier(Notifier, Protocol):
     """Takes many notices of one group as well, which somebody else has deduplicated."""

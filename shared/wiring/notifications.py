@@ -43,6 +43,9 @@ class NullNotifier:
             log.warning("notification.no_routes", extra=facts)
         return False
 
+    def notify_resolved(self, notices: Sequence[Notice]) -> None:
+        """See `Notifier.notify_resolved`: where nothing is told, nothing ends."""
+
     def notify_group(self, notices: Sequence[Notice], *, wait: timedelta) -> None:  # noqa: ARG002 - the port's
         """See `GroupNotifier.notify_group`."""
         for notice in notices:

@@ -105,6 +105,20 @@ def test_the_end_of_what_was_told_is_told_once_and_nothing_else_has_an_end(rig: 
     assert [WARNING.title in heard for heard in rig.heard()] == [True, False, True, False]
 
 
+def test_of_many_ends_those_of_what_was_told_are_told_once(rig: Rig) -> None:
+    other = replace(WARNING, key="another/matter")
+    ends = [replace(one, title=f"over: {one.key}", resolved=True) for one in (WARNING, other)]
+    rig.notifications.notify_resolved(ends)
+    assert rig.heard() == []
+    assert rig.notifications.notify(other)
+    for _ in range(2):
+        rig.notifications.notify_resolved(ends)
+    (_, told) = rig.heard()
+    assert "over: another/matter" in told
+    # What ended may begin again.
+    assert rig.notifications.notify(other)
+
+
 @pytest.mark.parametrize("through_apprise", [True, False], ids=["apprise", "webhook"])
 @pytest.mark.parametrize("failure", ["down", "revoked", "unreachable"])
 def test_no_token_is_in_the_log_the_records_or_an_error(

@@ -267,6 +267,31 @@ def test_without_storage_it_is_sent_directly_and_raised_only_if_that_fails_too(
         world.notifier().notify(WARNING)
 
 
+class UnreadableBlobs(MemoryBlobs):
+    """Storage that answers nobody."""
+
+    def read(self, name: str) -> tuple[bytes, str]:  # noqa: ARG002
+        raise Unavailable("the storage does not answer")
+
+    list = read  # type: ignore[assignment]
+
+
+def test_without_storage_nobody_hears_the_end_of_what_they_may_never_have_heard_of(
+    world: NotificationWorld,
+) -> None:
+    over = replace(WARNING, title="it runs again", resolved=True)
+    assert world.notifier().notify(WARNING)
+    readable, world.blobs = world.blobs, UnreadableBlobs(world.clock)
+    with pytest.raises(Unavailable, match="that it is over could not be told"):
+        world.notifier().notify(over)
+    with pytest.raises(Unavailable, match="does not answer"):
+        world.notifier().notify_resolved([over])
+    assert len(world.heard()) == 1
+    world.blobs = readable
+    world.notifier().notify_resolved([over])
+    assert "it runs again" in world.heard()[-1]
+
+
 class HangingChannel:
     """A service that never answers, until the test lets it."""
 

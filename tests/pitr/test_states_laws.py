@@ -22,7 +22,7 @@ class History:
         self.captures = CaptureWorld()
         self.database = self.captures.database
         self.states: dict[Timestamp, tuple[dict[str, set[bytes]], dict[str, set[str]]]] = {}
-        self.open: list[int] = []
+        self.open: dict[int, list[tuple[str, str, dict[str, object]]]] = {}
         self.number = 0
         for name in COLLECTIONS[:2]:
             self.database.write("rocketchat", name, {"_id": 0, "v": 0})
@@ -49,8 +49,15 @@ class History:
         self.number += 1
         return {"_id": self.dice.randrange(4), "v": self.number}
 
+    def make(self, name: str) -> None:
+        """As mongod does before it writes into a collection that is not there yet."""
+        if not self.exists(name):
+            self.database.create_logged("rocketchat", name, {})
+
     def write(self) -> None:
-        self.database.write("rocketchat", self.pick(), self.document())
+        name = self.pick()
+        self.make(name)
+        self.database.write("rocketchat", name, self.document())
 
     def update(self) -> None:
         """Of a document that is there, by the oplog's own form of a change."""
@@ -93,18 +100,21 @@ class History:
     def rename(self) -> None:
         old, new = self.pick(), self.pick()
         if old != new and self.exists(old):
-            self.database.rename("rocketchat", old, new)
+            self.database.rename("rocketchat", old, new, drop_target=self.exists(new))
 
     def begin(self) -> None:
         """A large transaction, whose parts may lie in different slices."""
         self.number += 1
-        self.open.append(self.number)
         writes = [("rocketchat", self.pick(), self.document()) for _ in range(2)]
-        self.database.begin_transaction(self.open[-1], writes)
+        self.open[self.number] = writes
+        self.database.begin_transaction(self.number, writes)
 
     def commit(self) -> None:
         if self.open:
-            self.database.commit_transaction(self.open.pop(0))
+            number = min(self.open)
+            for _, name, _ in self.open.pop(number):
+                self.make(name)
+            self.database.commit_transaction(number)
 
     def capture(self) -> None:
         self.captures.capture()

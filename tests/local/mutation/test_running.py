@@ -225,8 +225,8 @@ def test_the_tests_of_a_module_are_those_of_the_nearest_folder_of_its_name() -> 
     assert reader == ["tests/formats/test_archive.py"], "of what it is the reader of"
     forecast = find_tests(Path("shared/power/forecast.py"), ROOT)
     assert forecast == ["tests/power/test_overrides.py"], "else those that import it"
-    everybodys = find_tests(Path("shared/kernel/errors.py"), ROOT)
-    assert "tests/kernel/test_logs.py" in everybodys, "else those of the folder"
+    everybodys = find_tests(Path("shared/mongodb/model.py"), ROOT)
+    assert "tests/mongodb/test_metadata.py" in everybodys, "else those of the folder"
     others = find_neighbours(Path("shared/power/forecast.py"), ROOT)
     assert "tests/power/test_decide.py" in others
     assert not [name for name in others if "/e2e/" in name or "test_killed" in name or "/cli/" in name]
