@@ -156,7 +156,9 @@ def _read_rules() -> tuple[NotifyPolicy, str]:
 
         log.error("notification.policy_unreadable", extra={"error": str(error)})  # noqa: TRY400 - no bug of ours
         names = tuple(_route_urls())
-        return NotifyPolicy(routes=Routes(critical=names, warning=names, info=names)), "UTC"
+        # Unchecked: an address under a name that no policy could have is an address all the same.
+        routes = Routes.model_construct(critical=names, warning=names, info=names)
+        return NotifyPolicy(routes=routes), "UTC"
     return rules.notify, rules.timezone
 
 

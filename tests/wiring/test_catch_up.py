@@ -104,7 +104,7 @@ def test_that_the_policy_cannot_be_read_is_told_to_every_address_once_and_when_i
         settings = {
             "GROUNDCREW_POLICY": str(policy),
             "AzureWebJobsStorage": account.connection_string,
-            "GROUNDCREW_NOTIFY_URLS": f"oncall=json://{url}/a chat=json://{url}/b",
+            "GROUNDCREW_NOTIFY_URLS": f"On_Call=json://{url}/a chat=json://{url}/b",
         }
         done, failed = catch_up_twice(settings)
         # What needs no policy is done all the same; the run counts as failed, and names the mistake.
